@@ -1,0 +1,202 @@
+"""Everything one analysis found: the JSON contract, the template context and the API's return value at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from plateau_doctor import fix, places, readers, rule
+from plateau_doctor.diagnosis import Diagnosis, Missing, candidates, diagnose, missing_logs, named
+from plateau_doctor.facts import Facts, Value, known_facts
+from plateau_doctor.fix import Fix
+from plateau_doctor.plateau import Plateau, State
+from plateau_doctor.rule import Rule
+from plateau_doctor.run import Problem, Run
+
+__all__ = ["Examination", "RunExamination", "analyze", "examine", "load_fixes", "load_rules"]
+
+WORRIED: Collection[State] = ("plateaued", "diverged")
+
+
+@dataclass(frozen=True, eq=False)
+class RunExamination:
+    """What was found in one run.
+
+    Attributes:
+        run: The run itself, for the charts.
+        state: The state of its primary series.
+        headline: The answer in one plain sentence.
+        checked: What was checked and found in order, for a healthy run's page.
+        plateaus: Flat stretches, the primary series first.
+        diagnoses: Causes named, the likeliest first; empty for a healthy run.
+        undetermined: None, or the look-alikes left when a stuck run has no cause above the threshold.
+        missing: Logs that would decide, the cheapest first.
+        primary: Tag of the series the state was judged by, None without one.
+    """
+
+    run: Run
+    state: State
+    headline: str
+    plateaus: tuple[Plateau, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
+    undetermined: tuple[str, ...] | None = None
+    missing: tuple[Missing, ...] = ()
+    checked: tuple[str, ...] = ()
+    primary: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """One analysis: every run, and every file that could not be read.
+
+    Attributes:
+        runs: One for each run, in the order of their names.
+        problems: Files that are no run, or could not be read, and why.
+        fixes: Every fix that a diagnosis here names, by id.
+        command: The command line that made it, for the foot of the report.
+        version: Version of plateau-doctor.
+    """
+
+    runs: tuple[RunExamination, ...]
+    problems: tuple[Problem, ...] = ()
+    fixes: Mapping[str, Fix] = field(default_factory=dict)
+    command: str = ""
+    version: str = ""
+
+
+def analyze(
+    paths: Sequence[Path | str],
+    *,
+    rules: Sequence[Rule] | None = None,
+    tag_map: Mapping[str, str] | None = None,
+    command: str = "",
+    version: str = "",
+) -> Examination:
+    """Read every run below `paths` and say of each how it stands and why.
+
+    Args:
+        paths: Log files, or folders that are searched for them.
+        rules: The causes to look for; those that ship with the package when None.
+        tag_map: tag -> role, for tags whose name misleads the table of roles.
+        command: Shown at the foot of a report.
+        version: Likewise.
+
+    Raises:
+        FileNotFoundError: A path does not exist.
+        RuleError: A rule or fix file is wrong.
+    """
+    chosen = load_rules() if rules is None else rules
+    runs: dict[str, RunExamination] = {}
+    problems: list[Problem] = []
+    for found in _read(paths, tag_map):
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            runs[_unused(found.name, runs)] = examine(found, chosen)
+    fixes = load_fixes()
+    wanted = {f for one in runs.values() for d in one.diagnoses for f in d.fixes}
+    return Examination(
+        tuple(runs[name] for name in sorted(runs)),
+        tuple(sorted(problems, key=lambda p: (p.path, p.offset or 0, p.what))),
+        {name: fixes[name] for name in sorted(wanted)},
+        command,
+        version,
+    )
+
+
+def examine(run: Run, rules: Sequence[Rule]) -> RunExamination:
+    """Say of one run how it stands and why."""
+    facts = Facts(run)
+    logged = facts.logged
+    state: State = facts["state.name"]  # type: ignore[assignment]
+    series = dict.fromkeys((logged.primary.role if logged.primary else "train_loss", "train_loss", "val_loss"))
+    plateaus = tuple(p for role in (*series, "val_metric") for p in logged.plateaus(role))
+    ranked = diagnose(facts, rules) if state not in ("too_short", "not_a_training_run") else ()
+    found = named(ranked)
+    undetermined = candidates(ranked) if not found and state in WORRIED else None
+    return RunExamination(
+        run=run,
+        state=state,
+        headline=_headline(facts, state, plateaus, found),
+        plateaus=plateaus,
+        diagnoses=found,
+        undetermined=undetermined,
+        missing=missing_logs(ranked) if found or undetermined is not None else (),
+        checked=_checked(facts, len(rules)) if not found and undetermined is None else (),
+        primary=logged.primary.tag if logged.primary else None,
+    )
+
+
+def load_rules(folders: Sequence[Path] = ()) -> tuple[Rule, ...]:
+    """Return the rules that ship with the package and those of a user's own folders."""
+    return rule.load([places.rules_folder() / "causes", *folders], known_facts(), load_fixes())
+
+
+def load_fixes() -> Mapping[str, Fix]:
+    """Return the fixes that ship with the package, by id."""
+    return fix.load([places.rules_folder() / "fixes"])
+
+
+def _read(paths: Sequence[Path | str], tag_map: Mapping[str, str] | None) -> Iterator[Run | Problem]:
+    for path in paths:
+        yield from readers.read(path, tag_map)
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    """Return the name, or the name with a number where two paths hold runs of one name."""
+    number = 2
+    unused = name
+    while unused in taken:
+        unused = f"{name} ({number})"
+        number += 1
+    return unused
+
+
+def _headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:
+    where = _where(facts, state, plateaus)
+    if found:
+        return f"{where}: {found[0].says[:1].lower()}{found[0].says[1:]}"
+    if state in WORRIED:
+        return f"{where}; the log does not tell why"
+    return where
+
+
+def _where(facts: Facts, state: State, plateaus: Sequence[Plateau]) -> str:
+    primary = facts.logged.primary
+    if primary is None:
+        return "no loss, metric or reward was logged"
+    if state == "too_short":
+        return f"{len(primary.values)} points of {primary.tag} are too few to judge"
+    if state == "diverged":
+        return f"{primary.tag} diverged"
+    last = next((p for p in reversed(plateaus) if p.tag == primary.tag), None)
+    if state in ("plateaued", "converged") and last is not None:
+        verb = "stuck" if state == "plateaued" else "converged, flat"
+        return f"{verb} since {_when(last)} at {primary.tag} {last.level:.3g}"
+    return f"still improving at the end ({primary.tag} {primary.values[-1]:.3g})"
+
+
+def _when(plateau: Plateau) -> str:
+    if plateau.start_epoch is None:
+        return f"step {plateau.start_step:.0f}"
+    if plateau.start_epoch == plateau.start_step:
+        return f"epoch {plateau.start_epoch:.0f}"
+    return f"epoch {plateau.start_epoch:.0f} (step {plateau.start_step:.0f})"
+
+
+def _checked(facts: Facts, rules: int) -> tuple[str, ...]:
+    """Return what was looked at in a run that has nothing wrong, with its numbers."""
+
+    def line(template: str, name: str) -> str | None:
+        value: Value = facts[name]
+        return template.format(value) if isinstance(value, float) else None
+
+    lines = (
+        line("training loss fell by {:.0%} of its first level", "train_loss.drop"),
+        line("validation loss ends {:.1%} above its best", "val_loss.rise"),
+        line("validation metric ends {:.3f} below its best", "val_metric.fall"),
+        line("the learning rate ends at {:.2g} of its peak", "rate.left"),
+        line("the first layer's gradient is {:.2g} times the last one's", "gradients.first_last"),
+    )
+    return (*(one for one in lines if one), f"{rules} causes were checked; none has enough signs")

@@ -1,0 +1,57 @@
+"""Facts: named numbers about one run, computed once and only when asked for; None where not logged.
+
+A module in this folder is found by itself; a fact is one decorated function in it. Its docstring says
+what it means and where it comes from; unit and needed log stand in the decorator.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Iterator, Mapping
+from functools import cache
+
+from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.registry import REGISTRY, Fact, Value
+from plateau_doctor.run import Run
+
+__all__ = ["Fact", "Facts", "Logged", "Value", "known_facts"]
+
+
+class Facts(Mapping[str, Value]):
+    """The facts of one run: a lazy, cached mapping from name to number, text, flag or None.
+
+    None means that the log does not tell; NaN and Inf never appear.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.logged = Logged(run)
+        self._known = known_facts()
+        self._values: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._values:
+            self._values[name] = _clean(self._known[name].compute(self.logged))
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+@cache
+def known_facts() -> Mapping[str, Fact]:
+    """Return every fact by name, from all modules of this folder, in alphabetical order."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return dict(sorted(REGISTRY.items()))
+
+
+def _clean(value: Value) -> Value:
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None

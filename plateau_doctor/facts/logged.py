@@ -1,0 +1,109 @@
+"""What one run logged, in the shapes that facts are computed from: curves, layers, settings."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from plateau_doctor.plateau import Curve, Plateau, curve_of, find_plateaus, primary_curve
+from plateau_doctor.roles import layer_of
+from plateau_doctor.run import Run
+
+__all__ = ["Logged", "smooth"]
+
+_VECTOR = re.compile(r"bias|beta|gamma|moving_|running_|norm|(^|[/._])(bn|ln)[0-9]*([/._]|$)", re.IGNORECASE)
+
+
+class Logged:
+    """A run seen by its roles. Everything is computed at first use and kept."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._curves: dict[str, Curve | None] = {}
+        self._plateaus: dict[str, tuple[Plateau, ...]] = {}
+
+    def curve(self, role: str) -> Curve | None:
+        """Return the curve of a role with at least three points, else None."""
+        if role not in self._curves:
+            curve = curve_of(self.run, role)
+            self._curves[role] = curve if curve is not None and len(curve.values) >= 3 else None
+        return self._curves[role]
+
+    def plateaus(self, role: str) -> tuple[Plateau, ...]:
+        """Return the plateaus of a role's curve; empty where there is none."""
+        if role not in self._plateaus:
+            curve = self.curve(role)
+            self._plateaus[role] = find_plateaus(curve) if curve is not None else ()
+        return self._plateaus[role]
+
+    @cached_property
+    def primary(self) -> Curve | None:
+        """The series that the state is judged by."""
+        return primary_curve(self.run)
+
+    def setting(self, *names: str) -> float | None:
+        """Return the first of these settings that is a number; names are compared by their letters alone."""
+        plain = {re.sub(r"[^a-z0-9]", "", key.lower()): value for key, value in self.run.settings.items()}
+        for name in names:
+            value = plain.get(re.sub(r"[^a-z0-9]", "", name.lower()))
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                return float(value)
+        return None
+
+    def text(self, *names: str) -> str | None:
+        """Return the first of these settings that is a text, in lower case."""
+        for name in names:
+            value = self.run.settings.get(name)
+            if isinstance(value, str):
+                return value.lower()
+        return None
+
+    def layers(self, kind: str) -> pd.DataFrame | None:
+        """Return a frame of one value a layer and step: steps down, layers across in forward order.
+
+        `kind` is `gradient`, `weight` or `update_ratio`; norms come from per-layer scalars, else from
+        histograms. Biases and normalization parameters are left out where there are kernels. None with
+        fewer than one layer.
+        """
+        return self._layers(kind)
+
+    def histogram_shares(self, kind: str, column: str) -> pd.DataFrame | None:
+        """Return a summary column (`zeros`, `edge`, `std` ...) of one kind of histogram, steps x layers."""
+        rows = self.run.histograms[self.run.histograms["kind"] == kind]
+        return _wide(rows, column)
+
+    def _layers(self, kind: str) -> pd.DataFrame | None:
+        role = {
+            "gradient": "layer_grad_norm",
+            "weight": "layer_weight_norm",
+            "update_ratio": "layer_update_ratio",
+        }[kind]
+        rows = self.run.scalars[(self.run.scalars["role"] == role) & self.run.scalars["live"]]
+        if not rows.empty:
+            named = rows.assign(layer=[layer_of(tag) or tag for tag in rows["tag"]])
+            return _wide(named, "value")
+        rows = self.run.histograms[self.run.histograms["kind"] == kind]
+        return None if kind == "update_ratio" else _wide(rows, "norm")
+
+
+def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame | None:
+    if rows.empty:
+        return None
+    order = list(dict.fromkeys(rows["layer"]))
+    kernels = [layer for layer in order if not _VECTOR.search(str(layer))]
+    numbered = all(re.match(r"\d\d", str(layer)) for layer in order)
+    chosen = sorted(kernels or order) if numbered else (kernels or order)
+    wide = rows.pivot_table(index="step", columns="layer", values=column, aggfunc="last", dropna=False)
+    wide = wide.reindex(columns=chosen)
+    return wide if wide.notna().to_numpy().any() else None
+
+
+def smooth(values: np.ndarray, width: int = 3) -> np.ndarray:
+    """Return the running median of `values` (n,), edges repeated; widths are odd."""
+    if len(values) < width:
+        return values
+    padded = np.pad(values, width // 2, mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)

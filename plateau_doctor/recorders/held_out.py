@@ -1,0 +1,139 @@
+"""What a recorder learns from held-out data: recall by class, and the small batch that activations are seen on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["HeldOut", "class_scores", "classes_in", "majority_share"]
+
+PROBE = 64  # samples whose activations are recorded
+MOST_SAMPLES = 10_000  # samples predicted after each epoch
+BATCH = 256
+
+
+class HeldOut:
+    """Held-out inputs and labels of a Keras model.
+
+    Args:
+        data: (inputs, labels), each an array or a structure of arrays with n rows; or batches of such pairs,
+            of which the first 10,000 samples are taken.
+        model: The compiled model; a classifier when its loss is a cross-entropy or the like.
+
+    Attributes:
+        probe: Inputs of at most 64 samples, spread over all.
+    """
+
+    def __init__(self, data: Any, model: Any) -> None:
+        inputs, labels = data[:2] if isinstance(data, tuple) else _joined(data)
+        rows = len(_first(inputs))
+        self._model = model
+        self._inputs = _take(inputs, _spread(rows, MOST_SAMPLES))
+        self.probe = _take(inputs, _spread(rows, PROBE))
+        self._truth = self._classes(labels)
+
+    def scores(self) -> dict[str, float]:
+        """Return the scores of `class_scores`, by tag; empty for anything but a classifier."""
+        if self._truth is None:
+            return {}
+        starts = range(0, len(self._truth), BATCH)
+        rows = [np.arange(start, min(start + BATCH, len(self._truth))) for start in starts]
+        outputs = np.concatenate([_numpy(self._model(_take(self._inputs, r), training=False)) for r in rows])
+        return class_scores(self._truth, self._chosen(outputs))
+
+    def _classes(self, labels: Any) -> np.ndarray | None:
+        shape = getattr(self._model, "output_shape", None)
+        if not isinstance(shape, tuple) or len(shape) != 2 or isinstance(labels, (dict, list, tuple)):
+            return None
+        truth = classes_in(labels)
+        if truth is None or len(np.unique(truth)) > 100:
+            return None
+        truth = truth[_spread(len(truth), MOST_SAMPLES)]
+        return truth if truth.min() >= 0 and truth.max() < max(2, shape[1]) else None
+
+    def _chosen(self, outputs: np.ndarray) -> np.ndarray:
+        if outputs.shape[1] > 1:
+            return outputs.argmax(axis=1)
+        logits = getattr(self._model.loss, "from_logits", False)
+        return (outputs[:, 0] > (0.0 if logits else 0.5)).astype(int)
+
+
+def class_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return recall by class, balanced accuracy and majority share, by tag.
+
+    Args:
+        truth: Shape (n,), the classes as whole numbers.
+        predicted: Shape (n,), likewise.
+    """
+    recalls = {int(c): float(np.mean(predicted[truth == c] == c)) for c in np.unique(truth)}
+    scores = {f"validation/recall/{name}": value for name, value in recalls.items()}
+    scores["validation/balanced_accuracy"] = float(np.mean(list(recalls.values())))
+    scores["validation/majority_share"] = majority_share(truth)
+    return scores
+
+
+def classes_in(labels: Any) -> np.ndarray | None:
+    """Return class labels as whole numbers, shape (n,), from whole numbers or one-hot rows; None if neither."""
+    values = _numpy(labels)
+    if values.ndim == 2 and values.shape[1] > 1:
+        one_hot = np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()
+        return values.argmax(axis=1) if one_hot else None
+    values = values.reshape(len(values), -1)
+    if values.shape[1] != 1 or values.dtype.kind not in "iubf" or not len(values):
+        return None
+    whole = np.isfinite(values).all() and (values == np.round(values)).all()
+    return values[:, 0].astype(int) if whole else None
+
+
+def majority_share(labels: np.ndarray) -> float:
+    """Return the share of the most frequent of `labels`, shape (n,): the accuracy of always naming it."""
+    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+
+
+def _joined(batches: Iterable[Any]) -> tuple[Any, Any]:
+    inputs, labels, rows = [], [], 0
+    for batch in batches:
+        inputs.append(batch[0])
+        labels.append(_numpy(batch[1]))
+        rows += len(labels[-1])
+        if rows >= MOST_SAMPLES:
+            break
+    return _stack(inputs), np.concatenate(labels)
+
+
+def _stack(parts: list[Any]) -> Any:
+    if isinstance(parts[0], dict):
+        return {key: _stack([part[key] for part in parts]) for key in parts[0]}
+    if isinstance(parts[0], (tuple, list)):
+        return [_stack(list(part)) for part in zip(*parts, strict=True)]
+    return np.concatenate([_numpy(part) for part in parts])
+
+
+def _take(inputs: Any, rows: np.ndarray) -> Any:
+    return _each(lambda values: _numpy(values)[rows], inputs)
+
+
+def _each(change: Callable[[Any], Any], inputs: Any) -> Any:
+    if isinstance(inputs, dict):
+        return {key: _each(change, value) for key, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)):
+        return [_each(change, value) for value in inputs]
+    return change(inputs)
+
+
+def _first(inputs: Any) -> Any:
+    while isinstance(inputs, (dict, tuple, list)):
+        inputs = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
+    return inputs
+
+
+def _spread(rows: int, most: int) -> np.ndarray:
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(int))
+
+
+def _numpy(values: Any) -> np.ndarray:
+    if hasattr(values, "detach"):  # a torch tensor, which may want its gradient or sit on a GPU
+        values = values.detach().cpu()
+    return np.asarray(values)

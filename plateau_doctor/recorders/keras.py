@@ -1,0 +1,266 @@
+"""Records a Keras training: losses, learning rate, and the layers' gradients, weights and activations.
+
+    model.fit(..., callbacks=[plateau_doctor.recorders.keras.Recorder("logs/run7")])
+
+No Keras callback sees gradients, so the recorder wraps `optimizer.apply` while the training runs and keeps
+the last gradients in variables beside the model; the optimizer is given back as it was. Gradients are those
+before clipping. Importing this module does not import Keras.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plateau_doctor.recorders.held_out import HeldOut, classes_in, majority_share
+from plateau_doctor.recorders.keras_model import (
+    activations_of,
+    inner_optimizer,
+    inputs_of,
+    kernels_of,
+    learning_rate_of,
+    settings_of,
+)
+from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, never_raises, warn
+
+__all__ = ["Recorder"]
+
+Logs = Mapping[str, float] | None
+
+
+class Recorder:
+    """A Keras callback that logs what a diagnosis needs.
+
+    Args:
+        logdir: Folder of the run; one event file is written into it.
+        every: Steps between two records of gradients and weights.
+        histograms: Whether histograms are written, beside norms and ratios.
+        validation_data: (inputs, labels), or batches of such pairs. With it, activations and, for a
+            classifier, the recall of each class are recorded after each epoch.
+        labels: The training labels, shape (n,) or one-hot (n, classes): their number, classes and majority
+            share become settings.
+    """
+
+    model: Any  # the Keras callback's own property
+    params: Any
+    off = False
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Recorder:
+        """Make it a `keras.callbacks.Callback` too; Keras is imported here and no earlier."""
+        made: Recorder = object.__new__(_as_callback(cls))
+        return made
+
+    def __init__(
+        self,
+        logdir: str | Path,
+        every: int = 50,
+        histograms: bool = True,
+        validation_data: Any = None,
+        labels: Any = None,
+    ) -> None:
+        super().__init__()
+        self._logdir, self._every, self._histograms = logdir, max(1, every), histograms
+        self._validation, self._labels = validation_data, labels
+        self._tape: Tape | None = None
+        self._gradients: _Gradients | None = None
+
+    @never_raises
+    def on_train_begin(self, logs: Logs = None) -> None:  # noqa: ARG002
+        """Open the file and wrap the optimizer."""
+        self._tape = Tape(self._logdir, self._histograms)
+        self._kernels = kernels_of(self.model)
+        self._step = self._next = self._next_loss = int(_array(inner_optimizer(self.model).iterations))
+        self._next_activations = self._step
+        self._before: dict[str, np.ndarray] = {}
+        self._seen: tuple[float, float] | None = None
+        self._rate, self._told = learning_rate_of(self.model), False
+        self._held_out = HeldOut(self._validation, self.model) if self._validation is not None else None
+        self._probe = self._make_probe()
+        try:
+            self._gradients = _Gradients(self.model, self._kernels)
+        except Exception as error:
+            warn(f"gradients are not recorded: {type(error).__name__}: {error}")
+
+    @never_raises
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:  # noqa: ARG002
+        """Keep the weights as they are, where this step is one to record."""
+        self._batch = batch
+        if self._step >= min(self._next_loss, self._next):
+            self._seen = self._loss_so_far()
+        if self._step >= self._next:
+            self._before = {name: _array(kernel) for name, kernel in self._kernels.items()}
+
+    @never_raises
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:  # noqa: ARG002
+        """Write the batch's loss, and the layers around its update, where the step is due."""
+        tape, steps = self._open(), batch - self._batch + 1
+        self._step += steps
+        if self._seen is not None:
+            self._rate = learning_rate_of(self.model)
+            self._write_batch(tape, *self._seen)
+            self._seen, self._next_loss = None, self._step + LOSS_EVERY - steps
+        if self._before:
+            tape.layers(self._step, self._layers(steps), self._gradients and self._gradients.total())
+            self._before, self._next = {}, self._step + self._every - steps
+
+    @never_raises
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Write what Keras reports, the recall of each class, and the activations."""
+        tape = self._open()
+        rates = ("learning_rate", "lr")  # other callbacks put the rate there
+        values = {name: float(v) for name, v in (logs or {}).items() if name not in rates and np.ndim(v) == 0}
+        scores = self._held_out.scores() if self._held_out else {}
+        tape.epoch(self._step, epoch + 1, self._rate, values, scores)
+        if self._probe and self._step >= self._next_activations:
+            outputs = self._probe(self._held_out.probe) if self._held_out else {}
+            tape.activations(self._step, {name: _array(out) for name, out in outputs.items()})
+            self._next_activations = self._step + self._every
+
+    def on_train_end(self, logs: Logs = None) -> None:  # noqa: ARG002
+        """Give the optimizer back as it was and close the file."""
+        with contextlib.suppress(Exception):
+            if self._gradients:
+                self._gradients.release()
+        self._gradients = None
+        if self._tape:
+            self._tape.close()
+
+    def _open(self) -> Tape:
+        if self._tape is None:
+            raise RuntimeError("on_train_begin was not called")
+        return self._tape
+
+    def _write_batch(self, tape: Tape, loss: float, samples: float) -> None:
+        total = self._loss_so_far()
+        if total is None or total[1] <= samples:
+            return
+        size = total[1] - samples
+        tape.scalars(self._step, {"train/loss_step": (total[0] - loss) / size})
+        if not self._told:
+            self._told = True
+            tape.settings(self._settings(size))
+
+    def _loss_so_far(self) -> tuple[float, float] | None:
+        """Return the sum of losses and the number of samples of this epoch; Keras reports only their ratio."""
+        for metric in self.model.metrics:
+            if metric.name == "loss" and hasattr(metric, "total") and hasattr(metric, "count"):
+                return float(_array(metric.total)), float(_array(metric.count))
+        return None
+
+    def _layers(self, steps: int) -> list[Layer]:
+        gradients = self._gradients.read() if self._gradients else {}
+        after = {name: _array(kernel) for name, kernel in self._kernels.items()}
+        return [Layer(n, gradients.get(n), self._before[n], after[n], steps) for n in self._kernels]
+
+    def _make_probe(self) -> Any:
+        if self._held_out is None or not self._histograms:
+            return None
+        import keras
+
+        try:
+            outputs = activations_of(self.model)
+            return keras.Model(inputs_of(self.model), outputs) if outputs else None
+        except Exception as error:
+            warn(f"activations are not recorded: {type(error).__name__}: {error}")
+            return None
+
+    def _settings(self, batch_size: float) -> dict[str, float | str | bool | None]:
+        import keras
+
+        steps = (self.params or {}).get("steps")
+        known = classes_in(self._labels) if self._labels is not None else None
+        return {
+            **settings_of(self.model),
+            "framework": f"keras {keras.__version__} ({keras.backend.backend()})",
+            "batch_size": batch_size,
+            "steps_per_epoch": None if steps is None else float(steps),
+            "samples": None if self._labels is None else float(len(self._labels)),
+            "classes": None if known is None else float(len(np.unique(known))),
+            "majority_share": None if known is None else majority_share(known),
+        }
+
+
+class _Gradients:
+    """The gradients of the last update, kept in variables that a compiled training step can write to."""
+
+    def __init__(self, model: Any, kernels: Mapping[str, Any]) -> None:
+        import keras
+
+        self._model, self._optimizer = model, inner_optimizer(model)
+        self._in_optimizer = keras.backend.backend() == "jax"  # there only known variables leave a step
+        self._slots = {name: self._slot(kernel.shape) for name, kernel in kernels.items()}
+        self._by_variable = {id(kernel): self._slots[name] for name, kernel in kernels.items()}
+        self._total = self._slot(())
+        self._heard = False
+        self._apply = self._optimizer.apply
+        self._optimizer.apply = self._record_and_apply
+        if getattr(model, "train_function", None) is not None:
+            model.make_train_function(force=True)  # one compiled by an earlier fit knows no recorder
+
+    def read(self) -> dict[str, np.ndarray]:
+        """Return the gradient of each kernel by name; empty before the first update was seen."""
+        return {name: _array(slot) for name, slot in self._slots.items()} if self._heard else {}
+
+    def total(self) -> float | None:
+        """Return the norm over all gradients."""
+        return float(_array(self._total)) if self._heard else None
+
+    def release(self) -> None:
+        """Unwrap the optimizer; the training step is compiled anew if the model is fitted again."""
+        del self._optimizer.apply
+        self._model.train_function = None
+        if self._in_optimizer:
+            own = {id(slot) for slot in (*self._slots.values(), self._total)}
+            self._optimizer._variables[:] = [v for v in self._optimizer._variables if id(v) not in own]
+
+    def _record_and_apply(self, grads: Any, trainable_variables: Any = None) -> Any:
+        grads = list(grads)
+        if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
+        try:
+            self._record(grads, trainable_variables or self._optimizer._trainable_variables)
+        except Exception as error:
+            self._heard = False
+            warn(f"gradients are not recorded: {type(error).__name__}: {error}")
+        return self._apply(grads, trainable_variables)
+
+    def _record(self, grads: list[Any], variables: list[Any]) -> None:
+        from keras import ops
+
+        squares, scale = [], self._optimizer.loss_scale_factor or 1.0
+        for gradient, variable in zip(grads, variables, strict=True):
+            if gradient is None:
+                continue
+            dense = ops.cast(ops.convert_to_tensor(gradient), "float32") / scale
+            squares.append(ops.sum(ops.square(dense)))
+            slot = self._by_variable.get(id(variable))
+            if slot is not None:
+                slot.assign(dense)
+        self._total.assign(ops.sqrt(sum(squares)))
+        self._heard = True
+
+    def _slot(self, shape: Any) -> Any:
+        import keras
+
+        shape = tuple(int(side) for side in shape)
+        if self._in_optimizer:
+            return self._optimizer.add_variable(shape, dtype="float32", name="plateau_doctor")
+        return keras.Variable(initializer="zeros", shape=shape, dtype="float32", trainable=False)
+
+
+@functools.cache
+def _as_callback(cls: type[Recorder]) -> type[Recorder]:
+    import keras
+
+    return type(cls.__name__, (cls, keras.callbacks.Callback), {"__module__": cls.__module__})
+
+
+def _array(value: Any) -> np.ndarray:
+    from keras import ops
+
+    return np.array(ops.convert_to_numpy(value), dtype=np.float32)

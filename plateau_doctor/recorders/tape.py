@@ -1,0 +1,159 @@
+"""What every recorder writes, and under which tags.
+
+    train/<name>  validation/<name>  learning_rate  epoch     once an epoch
+    validation/recall/<class>  validation/balanced_accuracy   likewise, for classifiers
+    train/loss_step                                           the loss of single batches
+    gradients/<layer>  weights/<layer>  activations/<layer>   histograms
+    gradient_norm/<layer>  weight_norm/<layer>  update_ratio/<layer>  gradient_norm
+
+The step is always the number of updates so far. A layer's name starts with its place in forward order:
+`00_conv2d/kernel`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import numpy as np
+
+from plateau_doctor.recorders.events import EventWriter, Setting
+
+__all__ = ["LOSS_EVERY", "Layer", "Tape", "never_raises", "place", "warn"]
+
+LOSS_EVERY = 10  # steps between two records of the batch loss: 100 KB in 20,000 steps
+COARSE = 1.1**4  # every fourth of TensorFlow's edges shows zeros, spread and norm as well, in a third of the space
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Recording(Protocol):
+    off: bool
+
+
+S = TypeVar("S", bound=_Recording)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weight array around one update.
+
+    Attributes:
+        name: Its place and path: `00_conv2d/kernel`.
+        gradient: Its gradient, None where there was none.
+        before: The weights before the update.
+        after: The weights after it.
+        steps: Updates between the two.
+    """
+
+    name: str
+    gradient: np.ndarray | None
+    before: np.ndarray
+    after: np.ndarray
+    steps: int = 1
+
+
+class Tape:
+    """An event file and the names of what goes in.
+
+    Args:
+        logdir: Folder of the run.
+        histograms: Whether histograms are written, beside norms and ratios.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+
+    def __init__(self, logdir: str | Path, histograms: bool = True) -> None:
+        self._writer = EventWriter(logdir)
+        self._histograms = histograms
+
+    def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
+        """Write numbers under their own names; None is left out."""
+        self._writer.write(step, {tag: v for tag, v in values.items() if v is not None})
+
+    def settings(self, settings: Mapping[str, Setting | None]) -> None:
+        """Write the settings of the run; None is left out."""
+        self._writer.settings(settings)
+
+    def epoch(
+        self,
+        step: int,
+        epoch: float | None,
+        rate: float | None,
+        logs: Mapping[str, float],
+        scores: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write what a framework reports after an epoch, where `val_loss` becomes `validation/loss`.
+
+        `scores` go by tag, as they are.
+        """
+        named = {_sided(name): float(value) for name, value in logs.items()}
+        self.scalars(step, {**named, **(scores or {}), "learning_rate": rate, "epoch": epoch})
+
+    def layers(self, step: int, layers: Iterable[Layer], total_norm: float | None) -> None:
+        """Write norms, update ratios and histograms of the layers; `total_norm` is over all gradients."""
+        scalars: dict[str, float] = {} if total_norm is None else {"gradient_norm": total_norm}
+        tensors: dict[str, np.ndarray] = {}
+        for layer in layers:
+            weight = _norm(layer.before)
+            scalars[f"weight_norm/{layer.name}"] = _norm(layer.after)
+            if weight > 0:
+                moved = _norm(np.subtract(layer.after, layer.before, dtype=np.float64))
+                scalars[f"update_ratio/{layer.name}"] = moved / layer.steps / weight
+            if layer.gradient is not None:
+                scalars[f"gradient_norm/{layer.name}"] = _norm(layer.gradient)
+                tensors[f"gradients/{layer.name}"] = layer.gradient
+            tensors[f"weights/{layer.name}"] = layer.after
+        self._writer.write(step, scalars, tensors if self._histograms else None, COARSE)
+
+    def activations(self, step: int, outputs: Mapping[str, np.ndarray]) -> None:
+        """Write the histograms of layers' outputs."""
+        if self._histograms:
+            tensors = {f"activations/{name}": output for name, output in outputs.items()}
+            self._writer.write(step, None, tensors, COARSE)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._writer.close()
+
+
+def place(index: int, of: int, name: str) -> str:
+    """Return a name that sorts by its place: `place(3, 12, "conv2d")` is `03_conv2d`."""
+    return f"{index:0{max(2, len(str(of - 1)))}d}_{name}"
+
+
+def never_raises(
+    method: Callable[Concatenate[S, P], None],
+) -> Callable[Concatenate[S, P], None]:
+    """Make a recorder's method safe to call from a training: its first error ends the recording, in one line."""
+
+    @functools.wraps(method)
+    def safe(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+        if self.off:
+            return
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self.off = True
+            warn(f"recording ends here, training goes on: {type(error).__name__}: {error}")
+
+    return safe
+
+
+def warn(what: str) -> None:
+    """Say one line; through logging, since a warning can be turned into an error that would end the training."""
+    logging.getLogger("plateau_doctor").warning("plateau-doctor: %s", " ".join(what.split()))
+
+
+def _norm(values: Any) -> float:
+    return float(np.linalg.norm(np.asarray(values, dtype=np.float64).ravel()))
+
+
+def _sided(name: str) -> str:
+    return f"validation/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"

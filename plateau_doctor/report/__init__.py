@@ -1,0 +1,51 @@
+"""What people and machines read: an Examination as text, JSON or one HTML page.
+
+Each format has a module of its own, imported when it is asked for: text and JSON need neither jinja2 nor
+altair, and a new format is one module and one line here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from plateau_doctor.report.describe import describe
+from plateau_doctor.report.explain import explain_cause, explain_fix
+
+if TYPE_CHECKING:
+    from plateau_doctor.examination import Examination
+
+__all__ = ["FORMATS", "describe", "explain_cause", "explain_fix", "render"]
+
+_HOMES: Mapping[str, tuple[str, str]] = {
+    "full": ("text", "full"),
+    "concise": ("text", "concise"),
+    "json": ("json", "render"),
+    "html": ("html", "render"),
+}
+FORMATS: Sequence[str] = tuple(_HOMES)
+
+
+def render(
+    examination: Examination, format: str = "full", *, color: bool = False, plain: bool = False, width: int = 80
+) -> str:
+    """Return what was found, in one of the formats; the same examination gives the same text.
+
+    Args:
+        examination: What was found.
+        format: `full` or `concise` text, `json`, or `html`.
+        color: Color text by ANSI escapes; JSON and HTML take no notice.
+        plain: Keep text to ASCII, for terminals without Unicode.
+        width: Columns that text is wrapped to, at least 40.
+
+    Raises:
+        ValueError: There is no such format.
+    """
+    if format not in _HOMES:
+        raise ValueError(f"no format is called {format!r}; there are {', '.join(FORMATS)}")
+    module, name = _HOMES[format]
+    function = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    if module == "text":
+        return str(function(examination, color=color, plain=plain, width=width))
+    return str(function(examination))

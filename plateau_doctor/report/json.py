@@ -1,0 +1,94 @@
+"""An Examination as JSON: the contract for machines, held by schema.json."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from plateau_doctor.report.words import place_of
+
+if TYPE_CHECKING:
+    from plateau_doctor.diagnosis import Diagnosis, Evidence
+    from plateau_doctor.examination import Examination, RunExamination
+    from plateau_doctor.plateau import Plateau
+    from plateau_doctor.run import Problem
+
+__all__ = ["SCHEMA_VERSION", "render", "to_json"]
+
+SCHEMA_VERSION = 1
+Json = dict[str, Any]
+
+
+def render(examination: Examination) -> str:
+    """Return the JSON text, in ASCII: names from logs can hide nothing in it."""
+    return json.dumps(to_json(examination), indent=2, allow_nan=False) + "\n"
+
+
+def to_json(examination: Examination) -> Json:
+    """Return plain dicts, lists, texts and finite numbers; NaN and Inf are None."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "plateau-doctor", "version": examination.version},
+        "runs": [_run(one) for one in examination.runs],
+        "problems": _problems(examination.problems),
+    }
+
+
+def _run(one: RunExamination) -> Json:
+    rows = one.run.scalars[["tag", "role"]].drop_duplicates("tag")
+    roles = {str(tag): role if isinstance(role, str) else None for tag, role in zip(rows["tag"], rows["role"], strict=True)}
+    return {
+        "name": one.run.name,
+        "source": one.run.source,
+        "format": one.run.format,
+        "state": one.state,
+        "plateaus": [_plateau(plateau) for plateau in one.plateaus],
+        "diagnoses": [_diagnosis(diagnosis) for diagnosis in one.diagnoses],
+        "undetermined": None if one.undetermined is None else {"candidates": list(one.undetermined)},
+        "missing": [{"log": m.log, "would_decide": list(m.would_decide), "how": m.how} for m in one.missing],
+        "roles": dict(sorted(roles.items())),
+        "problems": _problems(one.run.problems),
+        "trials": [],
+        "verdicts": [],
+    }
+
+
+def _plateau(plateau: Plateau) -> Json:
+    numbers = ("start_step", "end_step", "start_epoch", "level", "slope", "noise")
+    return {"series": plateau.series, **{name: _finite(getattr(plateau, name)) for name in numbers}}
+
+
+def _diagnosis(diagnosis: Diagnosis) -> Json:
+    return {
+        "cause": diagnosis.cause,
+        "family": diagnosis.family,
+        "probability": _finite(diagnosis.probability),
+        "calibrated": diagnosis.calibrated,
+        "severity": diagnosis.severity,
+        "evidence": [_evidence(evidence) for evidence in diagnosis.evidence],
+        "fixes": list(diagnosis.fixes),
+    }
+
+
+def _evidence(evidence: Evidence) -> Json:
+    return {
+        "says": evidence.says,
+        "side": evidence.side,
+        "seen": evidence.seen,
+        "log_odds": _finite(evidence.log_odds),
+        "facts": {name: _finite(value) for name, value in sorted(evidence.facts.items())},
+    }
+
+
+def _problems(problems: Iterable[Problem]) -> list[Json]:
+    return [{"path": p.path, "what": p.what, "why": place_of(p)} for p in problems]
+
+
+def _finite(value: float | str | bool | None) -> float | str | bool | None:
+    """Return a value that JSON has: numpy's numbers as Python's, NaN and Inf as None."""
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None

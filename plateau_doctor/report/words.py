@@ -1,0 +1,151 @@
+"""What every format says alike: how a run stands, how sure a cause is, how a number looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from plateau_doctor.plateau import Plateau
+
+if TYPE_CHECKING:
+    from plateau_doctor.diagnosis import Diagnosis, Evidence, Missing
+    from plateau_doctor.examination import Examination, RunExamination
+    from plateau_doctor.fix import Fix
+    from plateau_doctor.run import Problem, Run
+
+__all__ = [
+    "BLIND",
+    "STATES",
+    "Standing",
+    "confidence",
+    "counted",
+    "fixes_of",
+    "framework_of",
+    "grouped",
+    "last_plateau",
+    "number",
+    "place_of",
+    "shown",
+    "since",
+    "standing",
+    "strength",
+    "summary",
+]
+
+Standing = Literal["sick", "undetermined", "fine", "not judged"]
+
+STATES: Mapping[str, str] = {
+    "improving": "improving",
+    "plateaued": "stuck",
+    "converged": "converged",
+    "diverged": "diverged",
+    "too_short": "too short",
+    "not_a_training_run": "no curve",
+}
+BLIND = "The log cannot tell. Check the labels, the loss against the output layer, and whether one batch can be overfitted."
+_BANDS = ((0.8, "high"), (0.5, "medium"), (0.0, "low"))
+_STRENGTHS = ((math.log(30), "decisive"), (math.log(5), "strong"), (math.log(2), "fair"), (0.0, "slight"))
+_KERAS_TAGS = frozenset({"epoch_loss", "epoch_accuracy", "epoch_learning_rate", "val_loss", "val_accuracy"})
+_FRAMEWORKS = {"keras": "keras", "tensorflow": "keras", "torch": "torch", "lightning": "torch", "huggingface": "torch"}
+
+
+def standing(one: RunExamination) -> Standing:
+    """Return whether a run has a cause named, is stuck without one, is fine, or cannot be judged."""
+    if one.diagnoses:
+        return "sick"
+    if one.undetermined is not None or one.state in ("plateaued", "diverged"):
+        return "undetermined"
+    return "not judged" if one.state in ("too_short", "not_a_training_run") else "fine"
+
+
+def summary(examination: Examination) -> str:
+    """Return the counts of an analysis in one line."""
+    found = [standing(one) for one in examination.runs]
+    words = {"fine": "fine", "sick": "sick", "undetermined": "undetermined", "not judged": "not judged"}
+    parts = [f"{found.count(kind)} {word}" for kind, word in words.items() if kind in found]  # type: ignore[arg-type]
+    line = counted(len(found), "run") + (": " + ", ".join(parts) if parts else "")
+    troubles = len(examination.problems) + sum(len(one.run.problems) for one in examination.runs)
+    return f"{line}; {counted(troubles, 'problem')} reading the logs" if troubles else line
+
+
+def confidence(diagnosis: Diagnosis) -> str:
+    """Return how sure a cause is, in a word; a percentage only where it was calibrated."""
+    if diagnosis.probability is None or not diagnosis.calibrated:
+        return "uncalibrated"
+    band = next(word for bar, word in _BANDS if diagnosis.probability >= bar)
+    return f"{band} confidence, {diagnosis.probability:.0%}"
+
+
+def strength(evidence: Evidence) -> str:
+    """Return the word for the weight of a sign: decisive, strong, fair or slight."""
+    return next(word for bar, word in _STRENGTHS if abs(evidence.log_odds) >= bar or bar == 0.0)
+
+
+def since(plateau: Plateau) -> str:
+    """Return when a plateau begins: epoch and step, once where they are the same."""
+    step = f"step {plateau.start_step:.0f}"
+    if plateau.start_epoch is None or not math.isfinite(plateau.start_epoch):
+        return step
+    epoch = f"epoch {plateau.start_epoch:.0f}"
+    return epoch if plateau.start_epoch == plateau.start_step else f"{epoch} ({step})"
+
+
+def last_plateau(one: RunExamination) -> Plateau | None:
+    """Return the last flat stretch of the primary series."""
+    return next((p for p in reversed(one.plateaus) if p.tag == one.primary), None)
+
+
+def fixes_of(one: RunExamination, fixes: Mapping[str, Fix]) -> tuple[Fix, ...]:
+    """Return the fixes of a run's causes, each once, those of the likeliest cause first."""
+    names = dict.fromkeys(name for diagnosis in one.diagnoses for name in diagnosis.fixes)
+    return tuple(fixes[name] for name in names if name in fixes)
+
+
+def grouped(missing: Sequence[Missing]) -> list[tuple[str, str]]:
+    """Return (logs, how): logs that the same line would log, named together."""
+    by_line: dict[str, list[str]] = {}
+    for one in missing:
+        by_line.setdefault(one.how, []).append(one.log)
+    return [(", ".join(logs), how) for how, logs in by_line.items()]
+
+
+def framework_of(run: Run) -> str:
+    """Return the framework that a run was likely trained with, `keras` or `torch`, by what it logged.
+
+    A setting `framework` decides, then the format's name, then the names that only Keras' callbacks give.
+    """
+    for text in (str(run.settings.get("framework", "")), run.format):
+        for word, framework in _FRAMEWORKS.items():
+            if word in text.lower():
+                return framework
+    tags = frozenset(str(tag).rpartition("/")[2] for tag in run.scalars["tag"].unique())
+    return "keras" if "epoch_loss" in tags or ("loss" in tags and tags & _KERAS_TAGS) else "torch"
+
+
+def place_of(problem: Problem) -> str:
+    """Return why something could not be read, with the bytes where they are known."""
+    if problem.offset is None:
+        return problem.why
+    span = "" if problem.length is None else f", {problem.length} bytes"
+    return f"{problem.why} (at byte {problem.offset}{span})"
+
+
+def number(value: float | str | bool | None) -> str:
+    """Return a fact's value as people read it; three digits, `?` where it was not logged."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "?"
+    if isinstance(value, (bool, str)):
+        return str(value)
+    return f"{value:.0f}" if value == round(value, 6) and abs(value) < 1e6 and value == int(value) else f"{value:.3g}"
+
+
+def counted(n: int, thing: str) -> str:
+    """Return `1 run`, `2 runs`."""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def shown(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Return the signs that were seen, those that speak for the cause first."""
+    seen = [one for one in evidence if one.seen]
+    return tuple([one for one in seen if one.side == "for"] + [one for one in seen if one.side == "against"])

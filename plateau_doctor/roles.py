@@ -1,0 +1,176 @@
+"""What a tag is: one table from the names people use to the roles the rules speak of.
+
+A tag is split into words; its words decide. The names and their counts come from 412 log files of 88
+public repositories: `loss`, `val_loss`, `train/box_loss`, `trl`, `metrics/mAP50(B)`, `lr-Adam` and so on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+__all__ = ["ROLES", "higher_is_better", "layer_of", "rank_of", "role_of", "roles_of"]
+
+ROLES = (
+    "train_loss",
+    "val_loss",
+    "train_metric",
+    "val_metric",
+    "reward",
+    "learning_rate",
+    "grad_norm",
+    "layer_grad_norm",
+    "layer_weight_norm",
+    "layer_update_ratio",
+    "class_metric",
+    "epoch",
+    "other",
+)
+
+TRAIN = frozenset({"train", "training", "trn", "tr", "trl", "main", "fit"})
+VALIDATION = frozenset({"val", "valid", "validation", "dev", "eval", "evaluation", "holdout", "vl"})
+TEST = frozenset({"test", "testing", "tst", "tel"})
+LOSS = frozenset({"loss", "losses", "nll", "xent", "trl", "tel", "cost", "objective", "crossentropy", "criterion"})
+LOSS_IF_ALONE = frozenset({"mse", "ce", "bce", "rmse", "mae", "error", "perplexity", "ppl"})
+RISING_METRIC = frozenset(
+    "acc accuracy f1 f1score auc auroc map map50 ap iou miou jaccard dice bleu rouge psnr ssim r2 top1 top5 kappa mcc "
+    "precision recall score success win".split()
+)
+FALLING_METRIC = frozenset("error err mae mse rmse mape wer cer perplexity ppl fid bpc bpb".split())
+REWARD = frozenset({"reward", "rewards", "rew", "return", "returns"})
+PLAIN = (
+    TRAIN | VALIDATION | TEST | frozenset("total epoch step batch iter avg mean average running overall all".split())
+)
+NOT_A_LOSS = frozenset("policy value actor critic entropy scale scaler weight weights ratio kl time vf pg qf".split())
+ADVERSARIAL = frozenset("g d gen disc generator discriminator netg netd".split())
+DETECTION = frozenset({"map", "map50", "map50-95", "ap", "bbox", "segm", "metrics"})
+NEVER = frozenset("time seconds eta sec fps memory mem gpu cpu lr0x hp".split())
+
+_LAYERED = re.compile(
+    r"(?P<what>grad(?:ient)?s?(?:_[0-9.]+)?(?:[_-]?norms?)?|weights?[_-]?norms?|param(?:eter)?s?[_-]?norms?|update[_-]?ratios?)"
+    r"/(?P<layer>.+)$",
+    re.IGNORECASE,
+)
+_CLASS = re.compile(r"(?:^|[/_])(?:recall|f1|iou|ap|precision|acc|accuracy)[/_-](?P<name>[^/]+)$", re.IGNORECASE)
+_RATE = re.compile(r"(^|[^a-z])(lr|learning[ _-]?rate)([0-9]*)([^a-z]|$)", re.IGNORECASE)
+_GRAD_NORM = re.compile(r"grad(ient)?s?([_ -]?[0-9.]+)?[_ -]?norm|norm[_ -]?grad|total_norm", re.IGNORECASE)
+
+
+def words_of(tag: str) -> tuple[str, ...]:
+    """Split a tag into lower-case words: `train/box_loss` gives train, box, loss."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", tag)
+    return tuple(w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w)
+
+
+def role_of(tag: str, tag_map: Mapping[str, str] | None = None) -> tuple[str | None, str]:
+    """Return the role of one tag, and why; `tag_map` is tag -> role and overrules the table."""
+    if tag_map and tag in tag_map:
+        return tag_map[tag], "given by --tag-map"
+    words = words_of(tag)
+    present = frozenset(words)
+    if not words:
+        return None, "no word in it"
+    if present & {"hp"} and "metric" in present:
+        return "other", "Lightning's constant placeholder"
+    if "nonfinite" in present:
+        return "other", "a count of NaN and Inf"
+    layered = _LAYERED.search(tag)
+    if layered:
+        return _layer_role(layered["what"].lower()), "a norm or ratio per layer"
+    if words in (("epoch",), ("epochs",), ("current", "epoch")):
+        return "epoch", "the epoch axis"
+    if _RATE.search(tag) and not present & LOSS:
+        return "learning_rate", "named lr or learning rate"
+    if _GRAD_NORM.search(tag):
+        return "grad_norm", "named as a gradient norm"
+    return _curve_role(tag, words, present)
+
+
+def roles_of(tags: Sequence[str], tag_map: Mapping[str, str] | None = None) -> dict[str, tuple[str | None, str]]:
+    """Return tag -> (role, why) for all tags of one run; a tag that the table does not know has the role None.
+
+    Names that are a loss only when nothing better is there (`mse`, `error`) are settled here, since that
+    needs all tags of the run.
+    """
+    roles = {tag: role_of(tag, tag_map) for tag in tags}
+    if not any(role in ("train_loss", "val_loss") for role, _ in roles.values()):
+        for tag, (role, _) in roles.items():
+            if role in ("train_metric", "val_metric") and frozenset(words_of(tag)) & LOSS_IF_ALONE:
+                side = "train_loss" if role == "train_metric" else "val_loss"
+                roles[tag] = (side, "an error measure, and the only loss here")
+    return roles
+
+
+def rank_of(tag: str) -> tuple[int, int]:
+    """Return how far a tag is from being *the* series of its role; smaller is nearer.
+
+    A total comes before its parts, an epoch's mean before single steps, validation before test, a raw
+    series before a moving average or a second copy on another axis.
+    """
+    words = words_of(tag)
+    extra = [w for w in words if w not in PLAIN | LOSS | RISING_METRIC | FALLING_METRIC]
+    copies = {"vs", "iterations", "ema", "smooth", "smoothed"} & set(words) or (words and words[-1].isdigit())
+    preferred = {"acc", "accuracy", "loss", "trl", "tel"} & set(words)
+    fine = "step" in words or "batch" in words
+    kind = 0 if preferred else 1
+    return (
+        len(extra) * 2 + 4 * bool(copies) + 2 * bool(set(words) & TEST) + kind,
+        int(fine),
+    )
+
+
+def higher_is_better(tag: str) -> bool:
+    """Whether a metric of this name improves by rising; True unless its name is an error measure."""
+    present = frozenset(words_of(tag))
+    return not present & FALLING_METRIC or bool(present & RISING_METRIC)
+
+
+def layer_of(tag: str) -> str | None:
+    """Return the layer that a per-layer norm or ratio belongs to, None for any other tag."""
+    found = _LAYERED.search(tag)
+    return found["layer"] if found else None
+
+
+def _layer_role(what: str) -> str:
+    if what.startswith("grad"):
+        return "layer_grad_norm"
+    return "layer_update_ratio" if what.startswith("update") else "layer_weight_norm"
+
+
+def _curve_role(tag: str, words: tuple[str, ...], present: frozenset[str]) -> tuple[str | None, str]:
+    side = _side(present)
+    if present & REWARD:
+        return "reward", "an agent's reward"
+    if present & LOSS or ("cross" in present and "entropy" in present):
+        if present & NOT_A_LOSS - ({"entropy"} if "cross" in present else set()):
+            return "other", "a part of a reinforcement-learning objective, or a scale; no loss to minimize"
+        if present & ADVERSARIAL:
+            return "other", "an adversarial loss, which does not settle by design"
+        return f"{side or 'train'}_loss", "a loss" + (f" of the {side} side" if side else " with no side named")
+    if present & NEVER:
+        return "other", "a clock or a gauge"
+    if _CLASS.search(tag) and not _aggregate(tag, words):
+        return "class_metric", "a metric of one class"
+    if present & (RISING_METRIC | FALLING_METRIC) or any(re.fullmatch(r"map[0-9]+", w) for w in words):
+        if side is None:
+            side = "val" if present & DETECTION or any(w.startswith("map") for w in words) else "train"
+        return f"{side}_metric", f"a metric, taken for the {side} side"
+    if present in ({"entropy"}, {"train", "entropy"}):
+        return "other", "an entropy; no loss to minimize"
+    return None, "no rule knows this name"
+
+
+def _aggregate(tag: str, words: tuple[str, ...]) -> bool:
+    """Whether the last word names a mean over classes or a variant of the metric, not a class."""
+    last = words[-1]
+    if tag.endswith(f"/{last}") and "map" not in words[-2]:
+        return last in PLAIN
+    return last in PLAIN | {"macro", "micro", "weighted", "score", "b", "m", "95", "0", "5", "1"} or last.isdigit()
+
+
+def _side(present: frozenset[str]) -> str | None:
+    if present & VALIDATION:
+        return "val"
+    if present & TEST:
+        return "val"
+    return "train" if present & TRAIN else None
