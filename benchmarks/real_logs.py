@@ -28,7 +28,9 @@ NEAR = 0.2
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--verbose", action="store_true", help="print a line for every labelled file")
     args = parser.parse_args()
@@ -113,7 +115,7 @@ def judge(row: dict[str, str], one: RunExamination | None) -> str:
 
 
 def near(step: float, epoch: float | None, row: dict[str, str], one: RunExamination) -> bool:
-    """Whether a plateau's start lies within a fifth of the run from the labelled onset; without one, in its first half."""
+    """Whether a plateau starts within a fifth of the run from the labelled onset; without one, in the first half."""
     scalars = one.run.scalars
     number = re.search(r"[0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?", row["onset"])
     by_epoch = "epoch" in row["onset"] and epoch is not None

@@ -1,5 +1,7 @@
 """Trains a small CNN on scikit-learn's handwritten digits: an ordinary Keras script, about 5 seconds a run.
 
+For instance:
+
     python examples/train_digits.py --learning-rate 0.05 --epochs 20 --seed 0 --logdir logs/mine
 """
 

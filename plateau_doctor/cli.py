@@ -74,8 +74,12 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="full", help="What to print. Default: full.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write that to a file instead of stdout.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="full", help="What to print. Default: full."
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False), help="Write that to a file instead of stdout."
+)
 @click.option("--html", type=click.Path(dir_okay=False), help="Also write a self-contained HTML page.")
 @click.option(
     "--fail-on",
@@ -89,9 +93,15 @@ def cli() -> None:
     default="medium",
     help="Lowest confidence that counts for --fail-on; uncalibrated ranks as medium. Default: medium.",
 )
-@click.option("--tag-map", multiple=True, metavar="ROLE=TAG", help="Say what a tag is, e.g. train_loss=Loss/train.")
-@click.option("--rules", "rule_folders", multiple=True, metavar="DIR", help="A folder with rule files of your own.")
-@click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", help="Default: auto.")
+@click.option(
+    "--tag-map", multiple=True, metavar="ROLE=TAG", help="Say what a tag is, e.g. train_loss=Loss/train."
+)
+@click.option(
+    "--rules", "rule_folders", multiple=True, metavar="DIR", help="A folder with rule files of your own."
+)
+@click.option(
+    "--color", type=click.Choice(("auto", "always", "never")), default="auto", help="Default: auto."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but what was asked for with -o or --html.")
 def analyze(
     paths: Sequence[str],
@@ -113,7 +123,9 @@ def analyze(
     rules = examination.load_rules([_folder(folder) for folder in rule_folders])
     roles = _tag_map(tag_map)
     command = " ".join(["plateau-doctor", *(a for a in sys.argv[1:])])
-    found = examination.analyze(_existing(paths), rules=rules, tag_map=roles, command=command, version=__version__)
+    found = examination.analyze(
+        _existing(paths), rules=rules, tag_map=roles, command=command, version=__version__
+    )
     _check_tags(found, roles)
     colored = color == "always" or (color == "auto" and output is None and _wants_color())
     if not quiet or output:
@@ -129,7 +141,9 @@ def analyze(
 
 @cli.command()
 @click.argument("path")
-@click.option("--tag-map", multiple=True, metavar="ROLE=TAG", help="Say what a tag is, e.g. train_loss=Loss/train.")
+@click.option(
+    "--tag-map", multiple=True, metavar="ROLE=TAG", help="Say what a tag is, e.g. train_loss=Loss/train."
+)
 @click.option("--format", "form", type=click.Choice(("text", "json")), default="text", help="Default: text.")
 def inspect(path: str, tag_map: Sequence[str], form: str) -> int:
     """Show what was read from PATH: every tag, the role it got and why, segments and problems."""
@@ -164,7 +178,9 @@ def explain(name: str) -> int:
 
 
 @cli.command("rules")
-@click.option("--rules", "rule_folders", multiple=True, metavar="DIR", help="A folder with rule files of your own.")
+@click.option(
+    "--rules", "rule_folders", multiple=True, metavar="DIR", help="A folder with rule files of your own."
+)
 def list_rules(rule_folders: Sequence[str]) -> int:
     """List every cause that is looked for."""
     from plateau_doctor import examination

@@ -12,15 +12,17 @@ import operator
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from plateau_doctor.letters import RuleError, did_you_mean
 
 __all__ = ["Condition", "check_template", "render"]
 
 Value = float | str | bool | None
+Compare = Callable[[Any, Any], Any]
 LONGEST, DEEPEST = 500, 20
 
-_COMPARE: Mapping[type[ast.cmpop], Callable[[object, object], object]] = {
+_COMPARE: Mapping[type[ast.cmpop], Compare] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -63,7 +65,9 @@ class Condition:
             tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             column = max(0, (getattr(error, "offset", None) or 1) - 1)
-            raise RuleError(f"not a condition: {getattr(error, 'msg', error)}", source=text, column=column) from None
+            raise RuleError(
+                f"not a condition: {getattr(error, 'msg', error)}", source=text, column=column
+            ) from None
         names: list[str] = []
         _check(tree, text, known, names, 0)
         return cls(text, tuple(dict.fromkeys(names)), tree)
@@ -94,11 +98,15 @@ def check_template(template: str, known: Collection[str] | None) -> None:
         name, spec = match[1], match[2]
         if known is not None and name not in known:
             raise RuleError(
-                f"no fact is called {name!r}{did_you_mean(name, known)}", source=template, column=match.start(1)
+                f"no fact is called {name!r}{did_you_mean(name, known)}",
+                source=template,
+                column=match.start(1),
             )
         if spec is not None and not _SPEC.fullmatch(spec):
             raise RuleError(
-                f"{spec!r} is no format; use .0% .1% .2g .3g .0f .1f .2f or d", source=template, column=match.start(2)
+                f"{spec!r} is no format; use .0% .1% .2g .3g .0f .1f .2f or d",
+                source=template,
+                column=match.start(2),
             )
     rest = _FIELD.sub("", template)
     if "{" in rest or "}" in rest:
@@ -140,9 +148,13 @@ def _check_text(node: ast.Compare, text: str) -> None:
     parts = [node.left, *node.comparators]
     texts = [p for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str)]
     if texts and not all(isinstance(op, (ast.Eq, ast.NotEq)) for op in node.ops):
-        raise RuleError("a text can be compared by == and != only", source=text, column=_column(text, texts[0]))
+        raise RuleError(
+            "a text can be compared by == and != only", source=text, column=_column(text, texts[0])
+        )
     if texts and any(isinstance(p, ast.Constant) and not isinstance(p.value, str) for p in parts):
-        raise RuleError("a text cannot be compared with a number", source=text, column=_column(text, texts[0]))
+        raise RuleError(
+            "a text cannot be compared with a number", source=text, column=_column(text, texts[0])
+        )
 
 
 def _column(text: str, node: ast.expr) -> int:

@@ -19,7 +19,11 @@ from plateau_doctor.run import Run, histogram_frame, scalar_frame
 __all__ = ["example_run", "points"]
 
 MOST_POINTS = 100_000
-LAYERED = {"grad_norm": "layer_grad_norm", "weight_norm": "layer_weight_norm", "update_ratio": "layer_update_ratio"}
+LAYERED = {
+    "grad_norm": "layer_grad_norm",
+    "weight_norm": "layer_weight_norm",
+    "update_ratio": "layer_update_ratio",
+}
 HISTOGRAM_COLUMNS = ("zeros", "edge", "norm", "mean", "std")
 ROLE_NAMES = {"lr": "learning_rate", "balanced_accuracy": "other"}
 

@@ -99,7 +99,9 @@ def missing_logs(ranked: Sequence[Diagnosis]) -> tuple[Missing, ...]:
                     if value is None and one.cause not in open_causes.setdefault(known[name].needs, []):
                         open_causes[known[name].needs].append(one.cause)
     return tuple(
-        Missing(need.log, tuple(open_causes[key]), need.how) for key, need in NEEDS.items() if key in open_causes
+        Missing(need.log, tuple(open_causes[key]), need.how)
+        for key, need in NEEDS.items()
+        if key in open_causes
     )
 
 

@@ -110,7 +110,9 @@ def examine(run: Run, rules: Sequence[Rule]) -> RunExamination:
     facts = Facts(run)
     logged = facts.logged
     state: State = facts["state.name"]  # type: ignore[assignment]
-    series = dict.fromkeys((logged.primary.role if logged.primary else "train_loss", "train_loss", "val_loss"))
+    series = dict.fromkeys(
+        (logged.primary.role if logged.primary else "train_loss", "train_loss", "val_loss")
+    )
     plateaus = tuple(p for role in (*series, "val_metric") for p in logged.plateaus(role))
     ranked = diagnose(facts, rules) if state not in ("too_short", "not_a_training_run") else ()
     found = named(ranked)

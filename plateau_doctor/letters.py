@@ -1,9 +1,9 @@
 """Errors are letters: what was wrong, where, what was expected, and the nearest thing that would have worked.
 
-    PlateauDoctorError
-    ├── UsageError          a wrong option, an unknown tag, a missing path (exit 2)
-    ├── RuleError           a rule or fix file that cannot be read, with file, line and caret (exit 2)
-    └── NothingToAnalyze    no run in any of the paths (exit 3)
+PlateauDoctorError
+├── UsageError          a wrong option, an unknown tag, a missing path (exit 2)
+├── RuleError           a rule or fix file that cannot be read, with file, line and caret (exit 2)
+└── NothingToAnalyze    no run in any of the paths (exit 3)
 """
 
 from __future__ import annotations

@@ -254,7 +254,15 @@ def _plateau(curve: Curve, a: int, b: int, flat: Array) -> Plateau:
         slope = curve.sign * float(late - early) / ((end - start) / 2)
     level = float(np.median(curve.values[inside]))
     return Plateau(
-        curve.role, curve.tag, start, end, epoch, level, slope, noise_of(curve.bins[a:b]), float(np.mean(flat[a:b]))
+        curve.role,
+        curve.tag,
+        start,
+        end,
+        epoch,
+        level,
+        slope,
+        noise_of(curve.bins[a:b]),
+        float(np.mean(flat[a:b])),
     )
 
 
@@ -268,13 +276,15 @@ def _diverged(curve: Curve) -> bool:
     scale = max(abs(first - best), 0.02 * abs(first), 4 * curve.noise)
     if curve.role == "reward":
         return tail - best > 0.7 * scale and first - best > 8 * curve.noise
-    return (tail > first + 0.2 * abs(first) + 2 * curve.noise) or (tail - best > 0.8 * scale and tail > 2 * abs(best))
+    return (tail > first + 0.2 * abs(first) + 2 * curve.noise) or (
+        tail - best > 0.8 * scale and tail > 2 * abs(best)
+    )
 
 
 def _smooth(bins: Array) -> Array:
     width = 3 if len(bins) < 30 else 5
     padded = np.pad(bins, width // 2, mode="edge")
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1))
 
 
 def _converged(curve: Curve, plateau: Plateau, rate_left: float | None) -> bool:

@@ -30,18 +30,25 @@ ROLES = (
 TRAIN = frozenset({"train", "training", "trn", "tr", "trl", "main", "fit"})
 VALIDATION = frozenset({"val", "valid", "validation", "dev", "eval", "evaluation", "holdout", "vl"})
 TEST = frozenset({"test", "testing", "tst", "tel"})
-LOSS = frozenset({"loss", "losses", "nll", "xent", "trl", "tel", "cost", "objective", "crossentropy", "criterion"})
+LOSS = frozenset(
+    {"loss", "losses", "nll", "xent", "trl", "tel", "cost", "objective", "crossentropy", "criterion"}
+)
 LOSS_IF_ALONE = frozenset({"mse", "ce", "bce", "rmse", "mae", "error", "perplexity", "ppl"})
 RISING_METRIC = frozenset(
-    "acc accuracy f1 f1score auc auroc map map50 ap iou miou jaccard dice bleu rouge psnr ssim r2 top1 top5 kappa mcc "
-    "precision recall score success win".split()
+    "acc accuracy f1 f1score auc auroc map map50 ap iou miou jaccard dice bleu rouge psnr ssim r2 top1 "
+    "top5 kappa mcc precision recall score success win".split()
 )
 FALLING_METRIC = frozenset("error err mae mse rmse mape wer cer perplexity ppl fid bpc bpb".split())
 REWARD = frozenset({"reward", "rewards", "rew", "return", "returns"})
 PLAIN = (
-    TRAIN | VALIDATION | TEST | frozenset("total epoch step batch iter avg mean average running overall all".split())
+    TRAIN
+    | VALIDATION
+    | TEST
+    | frozenset("total epoch step batch iter avg mean average running overall all".split())
 )
-NOT_A_LOSS = frozenset("policy value actor critic entropy scale scaler weight weights ratio kl time vf pg qf".split())
+NOT_A_LOSS = frozenset(
+    "policy value actor critic entropy scale scaler weight weights ratio kl time vf pg qf".split()
+)
 ADVERSARIAL = frozenset("g d gen disc generator discriminator netg netd".split())
 DETECTION = frozenset({"map", "map50", "map50-95", "ap", "bbox", "segm", "metrics"})
 NEVER = frozenset("time seconds eta sec fps memory mem gpu cpu lr0x hp".split())
@@ -51,7 +58,9 @@ _LAYERED = re.compile(
     r"/(?P<layer>.+)$",
     re.IGNORECASE,
 )
-_CLASS = re.compile(r"(?:^|[/_])(?:recall|f1|iou|ap|precision|acc|accuracy)[/_-](?P<name>[^/]+)$", re.IGNORECASE)
+_CLASS = re.compile(
+    r"(?:^|[/_])(?:recall|f1|iou|ap|precision|acc|accuracy)[/_-](?P<name>[^/]+)$", re.IGNORECASE
+)
 _RATE = re.compile(r"(^|[^a-z])(lr|learning[ _-]?rate)([0-9]*)([^a-z]|$)", re.IGNORECASE)
 _GRAD_NORM = re.compile(r"grad(ient)?s?([_ -]?[0-9.]+)?[_ -]?norm|norm[_ -]?grad|total_norm", re.IGNORECASE)
 
@@ -86,7 +95,9 @@ def role_of(tag: str, tag_map: Mapping[str, str] | None = None) -> tuple[str | N
     return _curve_role(tag, words, present)
 
 
-def roles_of(tags: Sequence[str], tag_map: Mapping[str, str] | None = None) -> dict[str, tuple[str | None, str]]:
+def roles_of(
+    tags: Sequence[str], tag_map: Mapping[str, str] | None = None
+) -> dict[str, tuple[str | None, str]]:
     """Return tag -> (role, why) for all tags of one run; a tag that the table does not know has the role None.
 
     Names that are a loss only when nothing better is there (`mse`, `error`) are settled here, since that
@@ -146,7 +157,9 @@ def _curve_role(tag: str, words: tuple[str, ...], present: frozenset[str]) -> tu
             return "other", "a part of a reinforcement-learning objective, or a scale; no loss to minimize"
         if present & ADVERSARIAL:
             return "other", "an adversarial loss, which does not settle by design"
-        return f"{side or 'train'}_loss", "a loss" + (f" of the {side} side" if side else " with no side named")
+        return f"{side or 'train'}_loss", "a loss" + (
+            f" of the {side} side" if side else " with no side named"
+        )
     if present & NEVER:
         return "other", "a clock or a gauge"
     if _CLASS.search(tag) and not _aggregate(tag, words):
@@ -165,7 +178,10 @@ def _aggregate(tag: str, words: tuple[str, ...]) -> bool:
     last = words[-1]
     if tag.endswith(f"/{last}") and "map" not in words[-2]:
         return last in PLAIN
-    return last in PLAIN | {"macro", "micro", "weighted", "score", "b", "m", "95", "0", "5", "1"} or last.isdigit()
+    return (
+        last in PLAIN | {"macro", "micro", "weighted", "score", "b", "m", "95", "0", "5", "1"}
+        or last.isdigit()
+    )
 
 
 def _side(present: frozenset[str]) -> str | None:

@@ -6,7 +6,6 @@ Every mistake in a file is answered by a letter with file, line, caret and the n
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,14 @@ from plateau_doctor.condition import Condition, check_template
 from plateau_doctor.curve import HISTOGRAM_COLUMNS, LAYERED, ROLE_NAMES, points
 from plateau_doctor.letters import RuleError, did_you_mean
 from plateau_doctor.roles import ROLES
+from plateau_doctor.toml import place_of, read_toml
 
-__all__ = ["Example", "Rule", "Severity", "Sign", "Strength", "load", "read_toml"]
+__all__ = ["Example", "Rule", "Severity", "Sign", "Strength", "load"]
 
 Severity = Literal["error", "warning", "note"]
 Strength = Literal["decisive", "strong", "fair", "slight"]
 Table = Mapping[str, object]
 
-LARGEST_FILE = 1_000_000
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 TEXTS = ("cause", "family", "status", "severity", "says", "why", "falsepositives")
 LISTS = ("fixes", "confused_with", "references")
@@ -91,32 +90,11 @@ def load(
         for file in sorted(folder.glob("*.toml")):
             rule = _Letters(file, *read_toml(file)).rule(known_facts, known_fixes)
             if rule.cause in rules:
-                raise RuleError(f"the cause {rule.cause!r} is already defined in {rules[rule.cause].source}", file)
+                raise RuleError(
+                    f"the cause {rule.cause!r} is already defined in {rules[rule.cause].source}", file
+                )
             rules[rule.cause] = rule
     return tuple(rules[cause] for cause in sorted(rules))
-
-
-def read_toml(file: Path) -> tuple[str, Table]:
-    """Return the text and the tables of a TOML file.
-
-    Raises:
-        RuleError: Unreadable, larger than a megabyte, not UTF-8, or not TOML; with line and caret.
-    """
-    try:
-        if file.stat().st_size > LARGEST_FILE:
-            raise RuleError(f"a rule file has at most {LARGEST_FILE} bytes", file)
-        text = file.read_text(encoding="utf-8")
-        return text, tomllib.loads(text)
-    except OSError as error:
-        raise RuleError(f"cannot be read: {error.strerror}", file) from None
-    except UnicodeDecodeError as error:
-        raise RuleError(f"not UTF-8 at byte {error.start}", file) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        at = re.search(r"at line (\d+), column (\d+)", str(error))
-        line = int(at[1]) if at else None
-        source = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else None
-        message = re.sub(r" \(at .*\)$", "", str(error))
-        raise RuleError(f"not TOML: {message}", file, line, int(at[2]) - 1 if at else None, source) from None
 
 
 class _Letters:
@@ -129,9 +107,13 @@ class _Letters:
         self.keys(self.tables, (*TEXTS, *LISTS, *TABLES), "a rule")
         cause = self.one_of("cause", None)
         if cause != self.file.stem or not re.fullmatch(r"[a-z][a-z0-9_]*", cause):
-            self.fail(f"the cause {cause!r} must be the file's name, {self.file.stem!r}, in a-z, 0-9 and _", cause)
+            self.fail(
+                f"the cause {cause!r} must be the file's name, {self.file.stem!r}, in a-z, 0-9 and _", cause
+            )
         signs = [self.sign(table, side, facts) for side in ("for", "against") for table in self.list_of(side)]
-        examples = [self.example(table, key == "fires") for key in ("fires", "silent") for table in self.list_of(key)]
+        examples = [
+            self.example(table, key == "fires") for key in ("fires", "silent") for table in self.list_of(key)
+        ]
         named = self.texts("fixes")
         for fix in named:
             if fixes is not None and fix not in fixes:
@@ -159,7 +141,9 @@ class _Letters:
         strengths = [s for s in STRENGTHS if s in table]
         if len(strengths) != 1:
             near = str(next(iter(table.values()), ""))
-            self.fail(f"a sign has exactly one of {', '.join(STRENGTHS)}; this one has {len(strengths)}", near)
+            self.fail(
+                f"a sign has exactly one of {', '.join(STRENGTHS)}; this one has {len(strengths)}", near
+            )
         text, says = str(table[strengths[0]]), str(table.get("says", ""))
         if not says:
             self.fail("a sign needs `says`, the sentence that tells what was seen", text)
@@ -228,14 +212,13 @@ class _Letters:
         return error.placed(self.file, line, start + error.column, source)
 
     def place(self, near: str) -> tuple[int | None, int | None, str | None]:
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            if near and near in line:
-                return number, line.index(near), line
-        return None, None, None
+        return place_of(near, self.text)
 
 
 def _is_series(key: str) -> bool:
     head, slash, rest = key.partition("/")
     if slash:
-        return bool(rest) and (head in LAYERED or head in HISTOGRAM_COLUMNS or head in ("recall", "f1", "iou"))
+        return bool(rest) and (
+            head in LAYERED or head in HISTOGRAM_COLUMNS or head in ("recall", "f1", "iou")
+        )
     return key in ROLES or key in ROLE_NAMES or key == "axis"

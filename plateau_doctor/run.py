@@ -100,7 +100,9 @@ def histogram_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     return _typed(pd.DataFrame(list(rows)), HISTOGRAM_COLUMNS, {"first_bin": 0, "n_bins": 0})
 
 
-def _typed(frame: pd.DataFrame, columns: Mapping[str, str], neutral: Mapping[str, object]) -> pd.DataFrame:
+def _typed(
+    frame: pd.DataFrame, columns: Mapping[str, str], neutral: Mapping[str, int | bool | None]
+) -> pd.DataFrame:
     if "step" not in frame and "tag" in frame:
         frame["step"] = frame.groupby("tag", sort=False).cumcount().astype("float64")
     for name in columns:

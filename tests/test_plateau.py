@@ -7,7 +7,9 @@ from plateau_doctor.plateau import Plateau, State, curve_of, find_plateaus, prim
 from plateau_doctor.run import Run, scalar_frame
 
 
-def a_run(values: np.ndarray, steps: np.ndarray | None = None, role: str = "train_loss", **columns: object) -> Run:
+def a_run(
+    values: np.ndarray, steps: np.ndarray | None = None, role: str = "train_loss", **columns: object
+) -> Run:
     at = np.arange(len(values)) if steps is None else steps
     rows = [{"tag": role, "role": role, "step": s, "value": v} for s, v in zip(at, values, strict=True)]
     return Run("run", "run.csv", "csv", scalar_frame(rows).assign(**columns))

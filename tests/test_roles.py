@@ -25,7 +25,9 @@ NAMES = {
 NAMED = [(role, tag) for role, tags in NAMES.items() for tag in tags.split()]
 
 
-@pytest.mark.parametrize(("role", "tag"), [*NAMED, ("val_loss", "Valid Loss"), ("other", "Losses/Policy Loss")])
+@pytest.mark.parametrize(
+    ("role", "tag"), [*NAMED, ("val_loss", "Valid Loss"), ("other", "Losses/Policy Loss")]
+)
 def test_a_name_seen_in_the_field_gets_its_role(role: str, tag: str) -> None:
     assert role_of(tag)[0] == role
 

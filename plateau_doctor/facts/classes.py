@@ -85,4 +85,4 @@ def _ends(logged: Logged) -> np.ndarray | None:
         return None
     ends = rows.groupby("tag", sort=False)["value"].agg(lambda v: float(np.median(v.to_numpy()[-3:])))
     values = ends.to_numpy(dtype=float)
-    return values / 100 if np.max(values) > 1.5 else values
+    return np.asarray(values / 100 if np.max(values) > 1.5 else values)

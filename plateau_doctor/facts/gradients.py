@@ -17,7 +17,7 @@ def typical(wide: pd.DataFrame) -> np.ndarray:
     """Return each layer's median over time, shape (layers,); NaN for a layer without finite values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an all-NaN layer is a NaN, not news
-        return np.nanmedian(wide.replace([np.inf, -np.inf], np.nan).to_numpy(dtype=float), axis=0)
+        return np.asarray(np.nanmedian(wide.replace([np.inf, -np.inf], np.nan).to_numpy(dtype=float), axis=0))
 
 
 @fact("gradients.first_last", "ratio", "layer_gradients")
@@ -82,7 +82,9 @@ def spike(logged: Logged, _: str) -> Value:
 def nonfinite(logged: Logged, _: str) -> Value:
     """Logged gradient norms that were NaN or Inf, and non-finite gradient elements that a recorder counted."""
     scalars = logged.run.scalars
-    counted = scalars[scalars["tag"].str.startswith("nonfinite/gradient")]["value"].sum() if len(scalars) else 0
+    counted = (
+        scalars[scalars["tag"].str.startswith("nonfinite/gradient")]["value"].sum() if len(scalars) else 0
+    )
     norms = scalars[scalars["role"].isin(["grad_norm", "layer_grad_norm"])]["value"]
     if not len(norms) and logged.layers("gradient") is None:
         return None

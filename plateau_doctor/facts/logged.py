@@ -106,4 +106,4 @@ def smooth(values: np.ndarray, width: int = 3) -> np.ndarray:
     if len(values) < width:
         return values
     padded = np.pad(values, width // 2, mode="edge")
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1))

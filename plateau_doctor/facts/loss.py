@@ -131,7 +131,7 @@ def flat(logged: Logged, series: str) -> Value:
         return None
     if not plateaus or plateaus[-1].end_step < curve.bin_steps[-1]:
         return 0.0
-    return (curve.steps[-1] - plateaus[-1].start_step) / max(curve.steps[-1] - curve.steps[0], 1e-12)
+    return float((curve.steps[-1] - plateaus[-1].start_step) / max(curve.steps[-1] - curve.steps[0], 1e-12))
 
 
 @fact("steadiness", "ratio", "{series}", *LOSSES)
@@ -187,6 +187,6 @@ def classes_of(logged: Logged) -> float | None:
     if logged_count is not None:
         return logged_count
     rows = logged.run.scalars[logged.run.scalars["role"] == "class_metric"]
-    groups = rows["tag"].str.rsplit(r"/", n=1).str[0].value_counts() if len(rows) else []
-    names = rows["tag"].nunique()
-    return float(names // max(1, len(groups))) if names >= 2 else None
+    names = set(rows["tag"])
+    groups = {name.rpartition("/")[0] for name in names}
+    return float(len(names) // len(groups)) if len(names) >= 2 else None

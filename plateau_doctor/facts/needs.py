@@ -16,11 +16,16 @@ class Need:
     how: str
 
 
-RECORDER = "Keras: callbacks=[plateau_doctor.recorders.keras.Recorder(logdir)]; PyTorch: plateau_doctor.recorders.torch.Recorder(model, optimizer, logdir)"
+RECORDER = (
+    "Keras: callbacks=[plateau_doctor.recorders.keras.Recorder(logdir)]; "
+    "PyTorch: plateau_doctor.recorders.torch.Recorder(model, optimizer, logdir)"
+)
 
 NEEDS: Mapping[str, Need] = {
     "train_loss": Need("training loss", "log the training loss once an epoch or oftener, as `train_loss`"),
-    "learning_rate": Need("learning rate", "log it each epoch as `learning_rate` (optimizer.param_groups[0]['lr'])"),
+    "learning_rate": Need(
+        "learning rate", "log it each epoch as `learning_rate` (optimizer.param_groups[0]['lr'])"
+    ),
     "val_loss": Need("validation loss", "evaluate on held-out data each epoch, as `val_loss`"),
     "train_metric": Need("training accuracy", "log the training metric each epoch, as `train_accuracy`"),
     "val_metric": Need("validation accuracy", "log the validation metric each epoch, as `val_accuracy`"),
@@ -28,7 +33,9 @@ NEEDS: Mapping[str, Need] = {
     "samples": Need("number of training samples", "log it as a hyper-parameter `samples`"),
     "classes": Need("number of classes", "log it as a hyper-parameter `classes`"),
     "majority_share": Need("share of the largest class", "log it as a hyper-parameter `majority_share`"),
-    "regularization": Need("dropout and weight decay", "log them as hyper-parameters `dropout` and `weight_decay`"),
+    "regularization": Need(
+        "dropout and weight decay", "log them as hyper-parameters `dropout` and `weight_decay`"
+    ),
     "class_metrics": Need("recall of each class", "log it each epoch as `validation/recall/<class>`"),
     "grad_norm": Need("gradient norm", "log it as `grad_norm` (torch.nn.utils.clip_grad_norm_ returns it)"),
     "layer_weights": Need("weight norms of each layer", RECORDER),

@@ -64,7 +64,9 @@ def response(logged: Logged, _: str) -> Value:
     n = max(2, len(train.bins) // 8)
     if falls[cut - 1] > 0.5 or cut < n or cut > len(train.bins) - n:
         return None
-    before = float(np.median(train.bins[max(0, cut - 2 * n) : cut - n]) - np.median(train.bins[cut - n : cut]))
+    before = float(
+        np.median(train.bins[max(0, cut - 2 * n) : cut - n]) - np.median(train.bins[cut - n : cut])
+    )
     after = float(np.median(train.bins[cut - n : cut]) - np.median(train.bins[cut : cut + n]))
     return after / max(before, 0.002 * abs(first_level(train)), train.noise / 2)
 
@@ -85,7 +87,11 @@ def budget(logged: Logged, _: str) -> Value:
     constant = peak_rate(logged)
     if (rate is None and constant is None) or first_level(train) == 0:
         return None
-    at = np.interp(norm.steps, rate.steps, rate.values) if rate is not None else np.full(len(norm.steps), constant)
+    at = (
+        np.interp(norm.steps, rate.steps, rate.values)
+        if rate is not None
+        else np.full(len(norm.steps), constant)
+    )
     spent = np.trapezoid(at * norm.values**2, norm.steps)
     return float(spent / abs(first_level(train)))
 

@@ -24,7 +24,9 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 __all__ = ["FINE", "ZERO_EDGE", "EventWriter", "histogram", "masked_crc32c"]
 
 FINE = 1.1  # growth of TensorFlow's and tensorboardX's buckets
-ZERO_EDGE = 2.0**-149  # smallest positive float32: the bucket [0, ZERO_EDGE) holds exact zeros and nothing else
+ZERO_EDGE = (
+    2.0**-149
+)  # smallest positive float32: the bucket [0, ZERO_EDGE) holds exact zeros and nothing else
 SMALLEST, LARGEST = 1e-12, 1e20  # the range of TensorFlow's buckets
 FARTHEST = sys.float_info.max
 Setting = float | str | bool
@@ -117,7 +119,9 @@ def histogram(values: np.ndarray, growth: float = FINE) -> HistogramProto:
     edges = _edges(growth)
     counts = np.bincount(np.searchsorted(edges, flat, side="right"), minlength=len(edges) + 1)
     limits = np.append(edges, FARTHEST)
-    kept = (counts > 0) | np.append(counts[1:] > 0, False)  # also the empty one that ends where a full one begins
+    kept = (counts > 0) | np.append(
+        counts[1:] > 0, False
+    )  # also the empty one that ends where a full one begins
     return HistogramProto(
         min=flat.min(),
         max=flat.max(),

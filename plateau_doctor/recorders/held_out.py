@@ -55,9 +55,9 @@ class HeldOut:
 
     def _chosen(self, outputs: np.ndarray) -> np.ndarray:
         if outputs.shape[1] > 1:
-            return outputs.argmax(axis=1)
+            return np.argmax(outputs, axis=1)
         logits = getattr(self._model.loss, "from_logits", False)
-        return (outputs[:, 0] > (0.0 if logits else 0.5)).astype(int)
+        return np.asarray(outputs[:, 0] > (0.0 if logits else 0.5), dtype=int)
 
 
 def class_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

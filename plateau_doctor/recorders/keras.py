@@ -10,7 +10,6 @@ before clipping. Importing this module does not import Keras.
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,7 @@ class Recorder:
             self._write_batch(tape, *self._seen)
             self._seen, self._next_loss = None, self._step + LOSS_EVERY - steps
         if self._before:
-            tape.layers(self._step, self._layers(steps), self._gradients and self._gradients.total())
+            tape.layers(self._step, self._layers(steps))
             self._before, self._next = {}, self._step + self._every - steps
 
     @never_raises
@@ -140,7 +139,8 @@ class Recorder:
         if total is None or total[1] <= samples:
             return
         size = total[1] - samples
-        tape.scalars(self._step, {"train/loss_step": (total[0] - loss) / size})
+        norm = self._gradients.total() if self._gradients else None
+        tape.scalars(self._step, {"train/loss_step": (total[0] - loss) / size, "gradient_norm": norm})
         if not self._told:
             self._told = True
             tape.settings(self._settings(size))
@@ -253,7 +253,6 @@ class _Gradients:
         return keras.Variable(initializer="zeros", shape=shape, dtype="float32", trainable=False)
 
 
-@functools.cache
 def _as_callback(cls: type[Recorder]) -> type[Recorder]:
     import keras
 

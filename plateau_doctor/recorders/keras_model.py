@@ -66,7 +66,9 @@ def inputs_of(model: Any) -> Any:
 
 def learning_rate_of(model: Any) -> float:
     """Return the learning rate of the next update."""
-    return float(f"{float(inner_optimizer(model).learning_rate):.7g}")  # kept as float32: 0.1, not 0.10000000149
+    return float(
+        f"{float(inner_optimizer(model).learning_rate):.7g}"
+    )  # kept as float32: 0.1, not 0.10000000149
 
 
 def settings_of(model: Any) -> dict[str, Setting | None]:

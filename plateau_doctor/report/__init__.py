@@ -28,7 +28,12 @@ FORMATS: Sequence[str] = tuple(_HOMES)
 
 
 def render(
-    examination: Examination, format: str = "full", *, color: bool = False, plain: bool = False, width: int = 80
+    examination: Examination,
+    format: str = "full",
+    *,
+    color: bool = False,
+    plain: bool = False,
+    width: int = 80,
 ) -> str:
     """Return what was found, in one of the formats; the same examination gives the same text.
 

@@ -38,7 +38,10 @@ def to_json(examination: Examination) -> Json:
 
 def _run(one: RunExamination) -> Json:
     rows = one.run.scalars[["tag", "role"]].drop_duplicates("tag")
-    roles = {str(tag): role if isinstance(role, str) else None for tag, role in zip(rows["tag"], rows["role"], strict=True)}
+    roles = {
+        str(tag): role if isinstance(role, str) else None
+        for tag, role in zip(rows["tag"], rows["role"], strict=True)
+    }
     return {
         "name": one.run.name,
         "source": one.run.source,

@@ -43,11 +43,17 @@ STATES: Mapping[str, str] = {
     "too_short": "too short",
     "not_a_training_run": "no curve",
 }
-BLIND = "The log cannot tell. Check the labels, the loss against the output layer, and whether one batch can be overfitted."
+BLIND = "Check the labels, the loss against the output layer, and whether one batch can be overfitted."
 _BANDS = ((0.8, "high"), (0.5, "medium"), (0.0, "low"))
 _STRENGTHS = ((math.log(30), "decisive"), (math.log(5), "strong"), (math.log(2), "fair"), (0.0, "slight"))
 _KERAS_TAGS = frozenset({"epoch_loss", "epoch_accuracy", "epoch_learning_rate", "val_loss", "val_accuracy"})
-_FRAMEWORKS = {"keras": "keras", "tensorflow": "keras", "torch": "torch", "lightning": "torch", "huggingface": "torch"}
+_FRAMEWORKS = {
+    "keras": "keras",
+    "tensorflow": "keras",
+    "torch": "torch",
+    "lightning": "torch",
+    "huggingface": "torch",
+}
 
 
 def standing(one: RunExamination) -> Standing:
@@ -63,7 +69,7 @@ def summary(examination: Examination) -> str:
     """Return the counts of an analysis in one line."""
     found = [standing(one) for one in examination.runs]
     words = {"fine": "fine", "sick": "sick", "undetermined": "undetermined", "not judged": "not judged"}
-    parts = [f"{found.count(kind)} {word}" for kind, word in words.items() if kind in found]  # type: ignore[arg-type]
+    parts = [f"{found.count(kind)} {word}" for kind, word in words.items() if kind in found]
     line = counted(len(found), "run") + (": " + ", ".join(parts) if parts else "")
     troubles = len(examination.problems) + sum(len(one.run.problems) for one in examination.runs)
     return f"{line}; {counted(troubles, 'problem')} reading the logs" if troubles else line
@@ -132,12 +138,12 @@ def place_of(problem: Problem) -> str:
 
 
 def number(value: float | str | bool | None) -> str:
-    """Return a fact's value as people read it; three digits, `?` where it was not logged."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "?"
-    if isinstance(value, (bool, str)):
-        return str(value)
-    return f"{value:.0f}" if value == round(value, 6) and abs(value) < 1e6 and value == int(value) else f"{value:.3g}"
+    """Return a fact's value as people read it: three digits, whole numbers in full, `?` where not logged."""
+    if value is None or isinstance(value, (bool, str)):
+        return "?" if value is None else str(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Inf" if value > 0 else "-Inf"
+    return f"{value:.0f}" if abs(value) < 1e6 and value == int(value) else f"{value:.3g}"
 
 
 def counted(n: int, thing: str) -> str:

@@ -1,0 +1,150 @@
+"""Readers: from a path to Runs, whatever wrote the log. One file a format; a new one is found by itself.
+
+A format is a module here with `NAME`, `sniff(path, head) -> bool` and
+`read(paths, root) -> Iterator[Run | Problem]`; a smaller `ORDER` is asked first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import pkgutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from plateau_doctor.readers.joined import joined
+from plateau_doctor.roles import roles_of
+from plateau_doctor.run import Problem, Run
+
+__all__ = ["formats", "read"]
+
+HEAD = 65_536
+SKIPPED_FOLDERS = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "venv", ".ipynb_checkpoints"}
+)
+LOG_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".log", ".txt", ".v2", ""})
+SURE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})  # a file with one of these that is no log is named
+CURVES = frozenset({"train_loss", "val_loss", "train_metric", "val_metric", "reward"})
+
+
+def read(path: Path | str, tag_map: Mapping[str, str] | None = None) -> Iterator[Run | Problem]:
+    """Yield every run below a path, and a Problem for each file that is no run or could not be read.
+
+    Args:
+        path: A log file, or a folder that is searched for logs.
+        tag_map: tag -> role, for tags whose name misleads the table of roles.
+
+    Raises:
+        FileNotFoundError: There is nothing at `path`.
+    """
+    place = Path(path)
+    if not os.path.lexists(place):
+        raise FileNotFoundError(f"no file or folder is called {str(path)!r}")
+    files, problems = _walk(place)
+    yield from problems
+    claimed: dict[str, list[Path]] = {}
+    for file in files:
+        found = _format_of(file, asked_for=file == place)
+        if isinstance(found, Problem):
+            yield found
+        elif found is not None:
+            claimed.setdefault(found, []).append(file)
+    runs: list[Run] = []
+    for module in formats():
+        paths = claimed.get(module.NAME, [])
+        if paths:
+            for one in module.read(paths, place):
+                if isinstance(one, Problem):
+                    yield one
+                else:
+                    runs.append(_with_roles(one, tag_map))
+    for run in joined(runs):
+        if run.format != "tensorboard" and not run.scalars["role"].isin(CURVES).any():
+            names = ", ".join(str(tag) for tag in list(dict.fromkeys(run.scalars["tag"]))[:8])
+            yield Problem(
+                run.source, "not a training log", f"no loss or metric among: {names or 'nothing numeric'}"
+            )
+            yield from run.problems
+        else:
+            yield run
+
+
+@cache
+def formats() -> tuple[ModuleType, ...]:
+    """Return the modules of this folder that read a format, the most specific first."""
+    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+    readers = [m for m in modules if hasattr(m, "sniff") and hasattr(m, "read") and hasattr(m, "NAME")]
+    return tuple(sorted(readers, key=lambda m: (getattr(m, "ORDER", 50), m.NAME)))
+
+
+def _walk(place: Path) -> tuple[list[Path], list[Problem]]:
+    """Return the plain files at or below a place, sorted, and what could not be entered."""
+    if not place.is_dir():
+        return [place], []
+    files: list[Path] = []
+    problems: list[Problem] = []
+
+    def refused(error: OSError) -> None:
+        problems.append(Problem(str(error.filename), "folder not read", error.strerror or str(error)))
+
+    for folder, inner, names in os.walk(
+        place, onerror=refused
+    ):  # links to folders are not followed: no loops
+        inner[:] = sorted(name for name in inner if name not in SKIPPED_FOLDERS)
+        for name in sorted(names):
+            files.append(Path(folder, name))
+    return files, problems
+
+
+def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
+    """Return the name of the format that claims a file, a Problem, or None for a file that is no log."""
+    likely = file.suffix.lower() in LOG_SUFFIXES or "tfevents" in file.name
+    if not (likely or asked_for):
+        return None
+    try:
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode):
+            return Problem(str(file), "not a plain file", "a pipe, socket or device is not read")
+        with file.open("rb") as stream:
+            head = stream.read(HEAD)
+    except OSError as error:
+        return Problem(str(file), "cannot be opened", error.strerror or str(error))
+    for module in formats():
+        if module.sniff(file, head):
+            return str(module.NAME)
+    sure = asked_for or file.suffix.lower() in SURE_SUFFIXES or "tfevents" in file.name
+    return (
+        Problem(str(file), "not a training log", _why_not(head))
+        if sure or _worth_a_word(file, head)
+        else None
+    )
+
+
+def _why_not(head: bytes) -> str:
+    if not head:
+        return "the file is empty"
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip-compressed; unpack it first"
+    if head.startswith(b"version https://git-lfs"):
+        return "a Git-LFS pointer, not the file itself; run `git lfs pull`"
+    if b"\0" in head[:4096] and not head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "binary content"
+    return "no known format: neither a table, nor JSON, nor the text of a known trainer"
+
+
+def _worth_a_word(file: Path, head: bytes) -> bool:
+    """Whether a file that no format claims looks enough like a log to be named."""
+    return file.suffix.lower() in {".json", ".log", ".txt"} and (b"loss" in head.lower() or not head)
+
+
+def _with_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:
+    tags = list(dict.fromkeys(run.scalars["tag"]))
+    roles = roles_of(tags, tag_map)
+    role = run.scalars["tag"].map({tag: found for tag, (found, _) in roles.items()})
+    reasons = {**{tag: why for tag, (_, why) in roles.items()}, **run.reasons}
+    scalars = run.scalars.assign(role=role.astype("object").where(role.notna(), None))
+    return dataclasses.replace(run, scalars=scalars, reasons=reasons)

@@ -1,0 +1,101 @@
+"""From a table of columns to curves: which column is the axis, and where the log starts again."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from plateau_doctor.run import SCALAR_COLUMNS, scalar_frame
+
+__all__ = ["BLANK", "curves"]
+
+BLANK = -1.7e308  # an empty cell: nothing was logged there, whereas NaN is a value
+STEPS = ("step", "steps", "global_step", "iteration", "iterations", "iter", "iter_num", "total_timesteps",
+         "time/total_timesteps", "timesteps", "num_timesteps", "frame", "frames", "batch", "n_iter", "trainer/global_step",
+         "_step", "update", "updates", "n_updates", "current_iter")  # fmt: skip
+EPOCHS = ("epoch", "epochs", "ep", "current_epoch", "epoch_num")
+CLOCKS = ("wall time", "wall_time", "timestamp", "_timestamp")
+
+
+def curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the `scalars` frame (see Run) of a table: one row a cell that was logged.
+
+    The step is the finest axis there is: a step column, else the epoch, else the row's number, which then
+    counts epochs. Where the axis falls back, a new segment begins.
+    """
+    step, epoch, clock = _column(table, STEPS), _column(table, EPOCHS), _column(table, CLOCKS)
+    axis = step if step is not None else epoch
+    rows = np.arange(len(table), dtype=float)
+    epochs = (
+        _filled(table[epoch])
+        if epoch is not None
+        else (rows if step is None else np.full(len(table), np.nan))
+    )
+    steps = _filled(table[axis]) if axis is not None else rows
+    segment = _segments(steps)
+    parts = []
+    for name in table.columns:
+        if name in (step, clock) or (name == epoch):
+            continue
+        values = table[name].to_numpy(dtype=float)
+        logged = values != BLANK
+        if not logged.any():
+            continue
+        live = _live(steps[logged], segment[logged])
+        parts.append(
+            pd.DataFrame(
+                {
+                    "tag": name,
+                    "role": None,
+                    "step": steps[logged],
+                    "epoch": epochs[logged],
+                    "wall_time": table[clock].to_numpy(dtype=float)[logged] if clock is not None else np.nan,
+                    "value": values[logged],
+                    "segment": segment[logged],
+                    "live": live,
+                }
+            )
+        )
+    if not parts:
+        return scalar_frame([])
+    return pd.concat(parts, ignore_index=True).astype(SCALAR_COLUMNS)
+
+
+def _column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
+    plain = {re.sub(r"\s+", " ", str(column).strip().lower()): str(column) for column in table.columns}
+    return next((plain[name] for name in names if name in plain), None)
+
+
+def _filled(column: pd.Series) -> np.ndarray:
+    """Return an axis without holes: a blank cell takes the value of the row before, the first ones of the next."""
+    values = column.where(column != BLANK).ffill().bfill()
+    return values.fillna(0.0).to_numpy(dtype=float)
+
+
+def _segments(steps: np.ndarray) -> np.ndarray:
+    """Return the segment of each row: +1 wherever the axis falls back, with more to come from there.
+
+    Rows that are merely out of order (one late row among its neighbors) are no restart.
+    """
+    falls = np.flatnonzero(np.diff(steps) < 0) + 1
+    real = [
+        i
+        for i in falls
+        if i + 1 >= len(steps) or steps[min(i + 1, len(steps) - 1)] <= steps[i - 1] or i == len(steps) - 1
+    ]
+    segment = np.zeros(len(steps), dtype=np.int64)
+    for i in real:
+        segment[i:] += 1
+    return segment
+
+
+def _live(steps: np.ndarray, segment: np.ndarray) -> np.ndarray:
+    """Return False for the rows that a later segment rewrote: its first step or above."""
+    live = np.ones(len(steps), dtype=bool)
+    for number in range(int(segment.max()), 0, -1):
+        start = steps[segment == number]
+        if len(start):
+            live &= ~((segment < number) & (steps >= start.min()))
+    return live

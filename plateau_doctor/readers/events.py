@@ -1,0 +1,102 @@
+"""TensorBoard event files: `events.out.tfevents.*`, of TensorFlow, PyTorch, Keras, Lightning and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from plateau_doctor.readers.event_file import EventFile, read_event_file
+from plateau_doctor.readers.event_folders import Part, families, parts_of_runs
+from plateau_doctor.readers.event_run import run_of
+from plateau_doctor.readers.records import first_payload
+from plateau_doctor.run import Problem, Run
+
+__all__ = ["NAME", "read", "sniff"]
+
+NAME = "tensorboard"
+
+WALL_TIME = 0x09  # how an Event begins: field 1, a double
+POINTER = b"version https://git-lfs.github.com/spec/"
+GZIP = b"\x1f\x8b"
+OTHER_FORMATS = frozenset(
+    ".csv .tsv .json .jsonl .txt .md .py .ipynb .yaml .yml .html .png .svg .log .pdf".split()
+)
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether `path`, which begins with `head`, is an event file, by its name or by a whole first record."""
+    payload = first_payload(head)
+    if payload is not None:
+        return payload[:1] == bytes([WALL_TIME]) or "tfevents" in path.name
+    return "tfevents" in path.name and path.suffix.lower() not in OTHER_FORMATS
+
+
+def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
+    """Yield the runs that the event files at `paths` are of, and a Problem for each file that is of none.
+
+    Args:
+        paths: All event files below `root`.
+        root: What the user named; runs are called by their place in it.
+    """
+    folders: dict[Path, list[Path]] = {}
+    for path in sorted(set(paths)):
+        folders.setdefault(path.parent, []).append(path)
+    for family in families(folders):
+        files: dict[Path, list[EventFile]] = {}
+        for folder in family:
+            for path in folders[folder]:
+                found = _read_one(path)
+                if isinstance(found, Problem):
+                    yield found
+                else:
+                    files.setdefault(folder, []).append(found)
+        for folder in files:
+            files[folder].sort(key=lambda file: file.order)
+        for home, parts in parts_of_runs(files).items():
+            yield from _run_or_problems(home, parts, root)
+
+
+def _read_one(path: Path) -> EventFile | Problem:
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(POINTER))
+        if head.startswith(POINTER):
+            return Problem(str(path), "not read", "it is a Git-LFS pointer, not the log: run `git lfs pull`")
+        if head.startswith(GZIP):
+            return Problem(str(path), "not read", "it is compressed: unpack it with `gunzip`")
+        found = read_event_file(path)
+    except OSError as error:
+        return Problem(str(path), "not read", error.strerror or str(error))
+    if _is_catboost(found):
+        return Problem(str(path), "not read", "a CatBoost log, not a neural network")
+    return found
+
+
+def _is_catboost(file: EventFile) -> bool:
+    """CatBoost writes one bare name, no file version, into `learn` and `test` below its own folder."""
+    if file.versioned or file.path.name != "events.out.tfevents" or not file.tags:
+        return False
+    above = file.path.absolute().parents
+    return above[0].name in ("learn", "test") or any("catboost" in folder.name.lower() for folder in above)
+
+
+def _run_or_problems(home: Path, parts: Sequence[Part], root: Path) -> Iterator[Run | Problem]:
+    files = [file for part in parts for file in part.files]
+    if any(file.tags or file.histograms for file in files):
+        yield run_of(home, parts, root, NAME)
+        return
+    for file in files:
+        yield from file.problems
+        if not file.problems or file.begun == file.begun:
+            yield Problem(str(file.path), "holds no scalars", _what_it_holds(file))
+
+
+def _what_it_holds(file: EventFile) -> str:
+    held = [f"{count} x {name}" for name, count in sorted(file.others.items())]
+    if file.settings:
+        held.append(f"{len(file.settings)} hyper-parameters")
+    if held:
+        return f"only {', '.join(held)}"
+    if file.begun != file.begun:
+        return "it is empty"
+    return "only its header: nothing was logged"

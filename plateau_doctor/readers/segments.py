@@ -1,0 +1,95 @@
+"""Where a log starts again: a training that was resumed or run anew into the same folder rewrites its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["segments_of"]
+
+DEPTH = 8  # rows that may overtake another before we call it a restart
+
+
+def segments_of(
+    tags: np.ndarray, steps: np.ndarray, breaks: Sequence[int] = ()
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return each row's segment, whether it is live, and how many restarts came without a break.
+
+    A restart is a tag whose step falls below one it had reached, and which then goes on from there. Equal
+    steps are none (an evaluation logs every batch at one step), nor is a row that comes late among its
+    neighbors, nor a single last row. At a break, where a new file or session begins, any fall counts. A row
+    is not live where a later segment rewrites its tag from its step or an earlier one.
+
+    Args:
+        tags: Shape (n,), a whole number for each tag, in the order logged.
+        steps: Shape (n,).
+        breaks: Rows that a new file or session begins with.
+    """
+    n = len(steps)
+    order = np.argsort(tags, kind="stable")
+    bounds = np.flatnonzero(np.diff(tags[order], prepend=-1)) if n else np.empty(0, dtype=int)
+    groups = np.split(order, bounds[1:])
+    fresh = np.zeros(n + 1, dtype=np.int64)  # the last break at or before each row
+    for at in sorted(breaks):
+        fresh[at:] = at
+    found = [hit for rows in groups if len(rows) > 1 for hit in _restarts(rows, steps, fresh)]
+    begins, unmarked = _boundaries(sorted(found))
+    segment = np.searchsorted(np.array(begins, dtype=np.int64), np.arange(n), side="right")
+    live = np.ones(n, dtype=bool)
+    if begins:
+        for rows in groups:
+            live[rows] = _live(segment[rows], steps[rows])
+    return segment, live, unmarked
+
+
+def _restarts(rows: np.ndarray, steps: np.ndarray, fresh: np.ndarray) -> list[tuple[int, int, int]]:
+    """Return (row, row before it, break before it or -1) for each restart that one tag shows."""
+    own = steps[rows]
+    if (np.diff(own) >= 0).all():
+        return []
+    found: list[tuple[int, int, int]] = []
+    seen, top, begin = {float(own[0])}, own[0], 0
+    for i in range(1, len(own)):
+        at_break = fresh[rows[i]] > rows[i - 1]
+        if own[i] < top and _goes_on(own, i, top, at_break, float(own[i]) in seen, i - begin):
+            found.append((int(rows[i]), int(rows[i - 1]), int(fresh[rows[i]]) if at_break else -1))
+            seen, top, begin = set(), own[i], i
+        seen.add(float(own[i]))
+        top = max(top, own[i])
+    return found
+
+
+def _goes_on(own: np.ndarray, i: int, top: float, at_break: bool, known: bool, reached: int) -> bool:
+    """Whether a tag whose step falls at its row i goes on from there, as a restarted training does.
+
+    `known`: this step was logged before; `reached`: rows since the last restart.
+    """
+    if i + 1 == len(own) or own[i + 1] < own[i]:
+        return False
+    if at_break:
+        return bool(own[i + 1] > own[i])
+    overtakes_many = reached > DEPTH and bool((own[i - DEPTH - 1 : i] > own[i]).all())
+    return bool(own[i + 1] <= top) and (known or overtakes_many)
+
+
+def _boundaries(found: list[tuple[int, int, int]]) -> tuple[list[int], int]:
+    """Join what the tags show: a tag with no row since the last boundary tells of that one again."""
+    begins: list[int] = []
+    unmarked = 0
+    for row, before, at_break in found:
+        if begins and before < begins[-1]:
+            continue
+        begins.append(at_break if at_break > (begins[-1] if begins else -1) else row)
+        unmarked += at_break < 0
+    return begins, unmarked
+
+
+def _live(segment: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    live = np.ones(len(steps), dtype=bool)
+    rewritten = np.inf  # the first step that any later segment writes
+    for part in np.unique(segment)[::-1]:
+        mine = np.flatnonzero(segment == part)
+        live[mine] = steps[mine] < rewritten
+        rewritten = min(rewritten, float(steps[mine[0]]))
+    return live

@@ -1,0 +1,201 @@
+"""Tables with a loss column: Keras, Lightning, Ultralytics, SB3, exports, and whatever else people write.
+
+Any separator and encoding; columns in any order; blanks between the values. What an axis is called and how a
+restart looks is in `axes.py`, which the JSON formats share.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from plateau_doctor.readers.axes import BLANK, curves
+from plateau_doctor.run import Problem, Run
+
+__all__ = ["NAME", "ORDER", "read", "sniff"]
+
+NAME = "csv"
+ORDER = 90  # asked last: nearly every text has lines
+SEPARATORS = (",", ";", "\t", "|")
+MOST_COLUMNS = 20_000
+ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")
+_BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_WANDB = re.compile(r"^(?P<run>.+) - (?P<metric>[^-]+?)(?P<bound>__MIN|__MAX)?$")
+_NOTHING = frozenset({"", "none", "null", "na", "n/a", "-", "nan"})
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether the first lines are a header and rows of numbers under it."""
+    text = _text(head)
+    if text is None or text.lstrip().startswith(("{", "[", "<")):
+        return False
+    lines = [line for line in text.splitlines() if line.strip()][:6]
+    if lines and lines[0].startswith("#"):
+        return path.suffix.lower() in (".csv", ".tsv")
+    if len(lines) < 2:
+        return False
+    separator = _separator(lines)
+    header, row = _cells(lines[0], separator), _cells(lines[1], separator)
+    if len(header) < 2 and path.suffix.lower() not in (".csv", ".tsv"):
+        return False
+    named = sum(not _is_number(cell) for cell in header)
+    return (
+        named >= max(1, len(header) // 2) and abs(len(header) - len(row)) <= 1 and any(map(_is_number, row))
+    )
+
+
+def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
+    """Yield the runs of each table; a table without numbers is a Problem."""
+    for path in paths:
+        try:
+            yield from _runs(path, root)
+        except OSError as error:
+            yield Problem(str(path), "cannot be read", error.strerror or str(error))
+
+
+def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
+    text = _text(path.read_bytes())
+    if text is None:
+        yield Problem(str(path), "not a training log", "binary content")
+        return
+    if text.startswith('#{"t_start"'):
+        yield Problem(str(path), "not a training log", "an episode monitor of an agent, not a training curve")
+        return
+    table, problems = _table(path, text)
+    if table is None:
+        yield problems[0]
+        return
+    name = path.name if path == root else str(path.relative_to(root))
+    for title, part in _by_run(path, table):
+        scalars = curves(part)
+        if scalars.empty:
+            yield Problem(str(path), "not a training log", "it has no column of numbers")
+            continue
+        full = f"{name}: {title}" if title else name
+        yield Run(full, str(path), NAME, scalars, problems=tuple(problems))
+
+
+def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
+    """Return the numbers of a table, one float column for each that has any, and what was not a number."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        return None, [Problem(str(path), "not a training log", "the file is empty")]
+    separator = _separator(lines[:50])
+    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator or " ", skipinitialspace=True))
+    header = _header(rows[0])
+    if len(header) > MOST_COLUMNS:
+        return None, [Problem(str(path), "not read", f"{len(header)} columns are more than {MOST_COLUMNS}")]
+    if len(rows) < 2:
+        return None, [Problem(str(path), "not a training log", "it has a header and no rows")]
+    body = [row for row in rows[1:] if [cell.strip() for cell in row] != [cell.strip() for cell in rows[0]]]
+    problems = [
+        Problem(
+            str(path), "row with too many cells", f"row {i + 2}: {len(row)} cells under {len(header)} names"
+        )
+        for i, row in enumerate(body)
+        if len([c for c in row if c.strip()]) > len(header)
+    ][:20]
+    width = len(header)
+    cells = pd.DataFrame([(row + [""] * width)[:width] for row in body], columns=range(width), dtype="object")
+    kept: dict[str, pd.Series] = {}
+    for i, name in enumerate(header):
+        column, bad = _numbers(cells[i], comma=separator != ",")
+        if column is None or not name:
+            continue
+        kept[name] = column
+        if bad:
+            first = ", ".join(f"row {row + 2}: {cells[i][row]!r}" for row in bad[:3])
+            problems.append(Problem(str(path), f"{len(bad)} cells of {name!r} are no numbers", first))
+    return pd.DataFrame(kept), problems
+
+
+def _header(cells: Sequence[str]) -> list[str]:
+    """Return unique names; a first column without one is pandas' index and is dropped by its empty name."""
+    names: list[str] = []
+    for cell in cells:
+        name = cell.strip().strip("\ufeff").strip('"')
+        name = "" if name.startswith("Unnamed:") else name
+        again = sum(other == name or other.startswith(f"{name}.") for other in names)
+        names.append(f"{name}.{again}" if again and name else name)
+    return names
+
+
+def _numbers(cells: pd.Series, comma: bool) -> tuple[pd.Series | None, list[int]]:
+    """Return a column as floats and the rows that are no numbers; None where fewer than half are."""
+    plain = cells.str.strip()
+    if comma and plain.str.contains(r"^-?\d+,\d+$", regex=True).any():
+        plain = plain.str.replace(",", ".", regex=False)
+    plain = plain.str.removesuffix("%")
+    numbers = pd.to_numeric(plain, errors="coerce").astype("float64")
+    unwritten = plain.str.lower().isin(_NOTHING)
+    written_nan = plain.str.lower() == "nan"
+    bad = np.flatnonzero((numbers.isna() & ~unwritten).to_numpy())
+    good = int(numbers.notna().sum() + written_nan.sum())
+    if good == 0 or len(bad) > good:
+        return None, []
+    marked = numbers.where(~unwritten | written_nan, BLANK)
+    return marked, [int(row) for row in bad]
+
+
+def _by_run(path: Path, table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield (title, table): one each for the runs of a W&B export, else the table itself."""
+    if set(table.columns) == {
+        "Wall time",
+        "Step",
+        "Value",
+    }:  # TensorBoard's export names the tag in the file's name
+        tag = re.sub(r"^run-|\.csv$", "", path.name).replace("-tag-", "/")
+        yield "", table.rename(columns={"Value": tag})
+        return
+    exported = {name: match for name in table.columns if (match := _WANDB.match(name))}
+    if len(exported) < len(table.columns) - 2 or not exported or "Step" not in table.columns:
+        yield "", table
+        return
+    axes = [name for name in table.columns if name not in exported]
+    for run in dict.fromkeys(match["run"] for match in exported.values()):
+        mine = {n: m["metric"] for n, m in exported.items() if m["run"] == run and not m["bound"]}
+        yield run, table[[*axes, *mine]].rename(columns=mine)
+
+
+def _text(content: bytes) -> str | None:
+    """Return bytes as text, None for binary content."""
+    for mark, encoding in _BOMS:
+        if content.startswith(mark):
+            return content[: len(content) // 2 * 2].decode(encoding, errors="replace")
+    if b"\0" in content or content.startswith((b"\x1f\x8b", b"version https://git-lfs")):
+        return None
+    for encoding in ENCODINGS:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError as error:
+            if encoding == ENCODINGS[0] and error.start >= len(content) - 4 and len(content) == 65_536:
+                return content[: error.start].decode(encoding)  # a character cut by the head's end
+    return None
+
+
+def _separator(lines: Sequence[str]) -> str | None:
+    """Return the separator that cuts most lines into equally many cells; None for runs of blanks."""
+    best, most = None, 0
+    for separator in SEPARATORS:
+        counts = [line.count(separator) for line in lines]
+        if min(counts) and counts.count(counts[0]) >= 0.8 * len(counts) and counts[0] > most:
+            best, most = separator, counts[0]
+    return best if best or len(lines[0].split()) > 1 else ","
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    return line.split() if separator is None else next(csv.reader([line], delimiter=separator))
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.strip().removesuffix("%").replace(",", ".", 1) or "x")
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,223 @@
+"""What is drawn of one run: curves with their plateaus, and gradients by layer and step.
+
+Only what is drawn is thinned, to about 500 points a curve; every chart says how much that is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from plateau_doctor.letters import visible
+from plateau_doctor.plateau import Curve, Plateau, curve_of
+from plateau_doctor.report import pictures
+from plateau_doctor.report.pictures import Band, Drawing, Stroke
+from plateau_doctor.run import Run
+
+__all__ = ["Chart", "Key", "curve_charts", "gradient_chart", "sparkline"]
+
+MOST_POINTS = 500  # drawn of one curve
+MOST_BANDS = 6
+MOST_MARKS = 60
+MOST_STEPS, MOST_LAYERS = 40, 24  # columns and rows of the heat map
+DECADES_FOR_LOG = 2.0
+DECADES_OF_HEAT = 12  # tells dead from alive; more would wash out the rest
+PANELS: Mapping[str, Mapping[str, tuple[str, str]]] = {  # title -> role -> name in the key, look
+    "Loss": {"train_loss": ("training", "train"), "val_loss": ("validation", "validation")},
+    "Metric": {"train_metric": ("training", "train"), "val_metric": ("validation", "validation")},
+    "Reward": {"reward": ("reward", "train")},
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a chart's key: its name, the tag it was logged under, and how it looks."""
+
+    name: str
+    tag: str
+    look: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One picture for the page.
+
+    Attributes:
+        title: What it shows.
+        svg: The picture, safe to put into HTML as it is.
+        label: The same in words, for a screen reader.
+        keys: What its lines or colors mean.
+        notes: What is drawn of how much, and what could not be.
+        drawn: Points drawn, of all curves.
+        points: Points logged.
+    """
+
+    title: str
+    svg: str
+    label: str
+    keys: tuple[Key, ...]
+    notes: tuple[str, ...]
+    drawn: int
+    points: int
+
+
+def curve_charts(run: Run, plateaus: Sequence[Plateau]) -> tuple[Chart, ...]:
+    """Return a chart of the losses, of the metrics and of the reward, each where it was logged."""
+    charts = (_curve_chart(title, run, plateaus) for title in PANELS)
+    return tuple(chart for chart in charts if chart is not None)
+
+
+def gradient_chart(run: Run) -> Chart | None:
+    """Return the heat map of log10 gradient norm, layer by step; None with fewer than two of either."""
+    from plateau_doctor.facts import Logged
+
+    norms = Logged(run).layers("gradient")
+    if norms is None or min(norms.shape) < 2:
+        return None
+    part = norms.iloc[_spread(norms.shape[0], MOST_STEPS), _spread(norms.shape[1], MOST_LAYERS)]
+    values = part.to_numpy(dtype=float)
+    usable = np.isfinite(values) & (values > 0)
+    if not usable.any():
+        return None
+    logs = np.full(values.shape, np.nan)
+    logs[usable] = np.log10(values[usable])
+    low, high = float(np.nanmin(logs)), float(np.nanmax(logs))
+    low = max(low, high - DECADES_OF_HEAT)
+    logs[values == 0] = low
+    ends = f"{10**low:.1e}", f"{10**high:.1e}"
+    layers, steps = [visible(str(name)) for name in part.columns], [float(step) for step in part.index]
+    return Chart(
+        "Gradient norm by layer",
+        pictures.heat_map(np.clip(logs, low, high), steps, layers, (low, high)),
+        f"Heat map: gradient norm of {len(layers)} layers over {len(steps)} steps, from {ends[0]} to {ends[1]}.",
+        (Key(ends[0], "", "low"), Key(ends[1], "", "high")),
+        tuple(_heat_notes(norms.shape, part.shape, int((~np.isfinite(values)).sum()))),
+        int(values.size),
+        int(norms.size),
+    )
+
+
+def sparkline(values: np.ndarray, width: int = 96, height: int = 24, most: int = 48) -> str:
+    """Return the `d` of an SVG path that sketches a curve of shape (n,); empty for fewer than two points."""
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return ""
+    picked = values[_spread(len(values), most)]
+    low, high = float(picked.min()), float(picked.max())
+    share = (picked / 2 - low / 2) / (high / 2 - low / 2) if high > low else np.full(len(picked), 0.5)
+    x, y = np.linspace(1, width - 1, len(picked)), height - 2 - (height - 4) * share
+    return "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+
+
+def _curve_chart(title: str, run: Run, plateaus: Sequence[Plateau]) -> Chart | None:
+    looks = PANELS[title]
+    found = {role: curve_of(run, role) for role in looks}
+    curves = {role: curve for role, curve in found.items() if curve is not None and len(curve.values) >= 2}
+    if not curves:
+        return None
+    rate = curve_of(run, "learning_rate") if title == "Loss" else None
+    rate = rate if rate is not None and len(rate.values) >= 2 else None
+    axis = _axis([*curves.values(), *([rate] if rate else [])])
+    strokes = [_stroke(curve, axis, looks[role][1]) for role, curve in curves.items()]
+    drawing = Drawing(
+        title=title.lower(),
+        axis=axis,
+        strokes=tuple(strokes),
+        bands=tuple(_bands(curves, plateaus, axis)),
+        lost=tuple(x for curve in curves.values() for x in _lost_at(run, curve, axis)),
+        log=_spans_decades(list(curves.values())),
+        strip=_stroke(rate, axis, "rate") if rate else None,
+    )
+    return Chart(
+        title,
+        pictures.curves(drawing),
+        _words(title, curves, drawing),
+        tuple(Key(looks[role][0], curve.tag, looks[role][1]) for role, curve in curves.items()),
+        tuple(_curve_notes(curves, drawing, rate)),
+        sum(len(stroke.x) for stroke in strokes),
+        sum(len(curve.values) for curve in curves.values()),
+    )
+
+
+def _axis(curves: Sequence[Curve]) -> str:
+    """Return `step` where the curves end at like steps; else `epoch` where all have epochs; else `step`."""
+    ends = [float(curve.steps[-1]) for curve in curves]
+    alike = min(ends) >= 0.5 * max(ends)
+    epochs = all(np.isfinite(curve.epochs).all() and len(np.unique(curve.epochs)) > 2 for curve in curves)
+    return "epoch" if epochs and not alike else "step"
+
+
+def _stroke(curve: Curve, axis: str, look: str) -> Stroke:
+    x = curve.epochs if axis == "epoch" else curve.steps
+    kept = _thinned(np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(curve.values, dtype=float))
+    return Stroke(x[kept], curve.values[kept], look)
+
+
+def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the indices of about 500 points that keep a curve's shape and extremes (MinMaxLTTB, Van Der Donckt 2023)."""
+    if len(y) <= MOST_POINTS:
+        return np.arange(len(y))
+    from tsdownsample import MinMaxLTTBDownsampler
+
+    return np.asarray(MinMaxLTTBDownsampler().downsample(x, y, n_out=MOST_POINTS), dtype=np.int64)
+
+
+def _bands(curves: Mapping[str, Curve], plateaus: Sequence[Plateau], axis: str) -> list[Band]:
+    """Return the flat stretches of the first curve that has any, the last ones where there are many."""
+    for role, curve in curves.items():
+        flat = [p for p in plateaus if p.series == role and p.tag == curve.tag and math.isfinite(p.level)]
+        if flat:
+            x = curve.epochs if axis == "epoch" else curve.steps
+            ends = [np.interp((p.start_step, p.end_step), curve.steps, x) for p in flat[-MOST_BANDS:]]
+            return [Band(float(start), float(end)) for start, end in ends]
+    return []
+
+
+def _lost_at(run: Run, curve: Curve, axis: str) -> list[float]:
+    """Return where points are NaN or Inf."""
+    rows = run.scalars[(run.scalars["tag"] == curve.tag) & run.scalars["live"]]
+    at = rows.loc[~np.isfinite(rows["value"]), axis].to_numpy(dtype=float)
+    at = at[np.isfinite(at)]
+    return [float(x) for x in at[_spread(len(at), MOST_MARKS)]]
+
+
+def _spans_decades(curves: Sequence[Curve]) -> bool:
+    low = min(float(curve.values.min()) for curve in curves)
+    high = max(float(curve.values.max()) for curve in curves)
+    return low > 0 and math.log10(high) - math.log10(low) > DECADES_FOR_LOG
+
+
+def _spread(n: int, most: int) -> np.ndarray:
+    """Return at most `most` of the indices 0..n-1, evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)) if n else np.arange(0)
+
+
+def _words(title: str, curves: Mapping[str, Curve], drawing: Drawing) -> str:
+    parts = [
+        f"{visible(curve.tag)} from {curve.values[0]:.3g} to {curve.values[-1]:.3g}" for curve in curves.values()
+    ]
+    flat = [f"flat from {drawing.axis} {band.start:.0f} to {band.end:.0f}" for band in drawing.bands]
+    return f"{title} by {drawing.axis}: {', '.join([*parts, *flat])}."
+
+
+def _curve_notes(curves: Mapping[str, Curve], drawing: Drawing, rate: Curve | None) -> list[str]:
+    notes = ["log scale"] if drawing.log else []
+    notes += ["shaded: flat"] if drawing.bands else []
+    notes += [f"below: learning rate ({visible(rate.tag)})"] if rate else []
+    for curve in curves.values():
+        if curve.lost[0]:
+            notes.append(f"{curve.lost[0]:,} points of {visible(curve.tag)} are NaN or Inf, marked at the top")
+    points, drawn = sum(len(c.values) for c in curves.values()), sum(len(s.x) for s in drawing.strokes)
+    return [*notes, f"{drawn:,} of {points:,} points drawn"] if drawn < points else notes
+
+
+def _heat_notes(whole: tuple[int, int], part: tuple[int, int], lost: int) -> list[str]:
+    notes = []
+    if whole != part:
+        notes.append(f"{part[1]:,} of {whole[1]:,} layers and {part[0]:,} of {whole[0]:,} steps drawn")
+    if lost:
+        notes.append(f"a cross: NaN, Inf or not logged ({lost:,} cells)")
+    return notes

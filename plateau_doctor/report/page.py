@@ -1,0 +1,246 @@
+"""What the HTML template sees: a Page of Sections, one for each run, in the order they are read.
+
+These dataclasses are the template's whole context; a template of one's own is written against them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plateau_doctor.letters import visible
+from plateau_doctor.plateau import Plateau, State, primary_curve
+from plateau_doctor.report.charts import Chart, curve_charts, gradient_chart, sparkline
+from plateau_doctor.report.words import (
+    BLIND,
+    Standing,
+    counted,
+    fixes_of,
+    framework_of,
+    grouped,
+    last_plateau,
+    standing,
+    summary,
+)
+
+if TYPE_CHECKING:
+    from plateau_doctor.diagnosis import Diagnosis
+    from plateau_doctor.examination import Examination, RunExamination
+    from plateau_doctor.fix import Fix
+    from plateau_doctor.run import Problem
+
+__all__ = ["Page", "Section", "Unlogged", "page_of"]
+
+MANY = 25  # runs from which on the healthy ones are folded and lose their charts
+MOST_CHARTED = 40  # runs with charts on one page, about 60 KB each
+MOST_PROBLEMS = 50
+ORDER: Sequence[Standing] = ("sick", "undetermined", "not judged", "fine")
+
+
+@dataclass(frozen=True)
+class Unlogged:
+    """Logs that one line would write, what they would decide, and that line."""
+
+    logs: str
+    would_decide: tuple[str, ...]
+    how: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One run on the page.
+
+    Attributes:
+        anchor: Its permanent link within the page.
+        name: Its name.
+        source: Where it was read from.
+        format: In which format.
+        state: Its state.
+        standing: `sick`, `undetermined`, `not judged` or `fine`.
+        headline: The answer in one sentence.
+        since: Its last plateau, None where there is none.
+        cause: The likeliest cause, or what stands in its place.
+        spark: Path of a small sketch of the primary curve; empty where there is none.
+        charts: Its charts; empty where the page has too many runs.
+        diagnoses: Causes named, the likeliest first.
+        fixes: What to change, each once.
+        framework: `keras` or `torch`, for the code that is shown first.
+        unlogged: What was not logged.
+        alike: Look-alikes that are not named.
+        advice: What to check when no log can tell; empty where a cause is named.
+        checked: What was looked at in a healthy run.
+        plateaus: Every flat stretch.
+        settings: Hyper-parameters, by name.
+        problems: What could not be read, at most 50.
+        more_problems: How many more there are.
+        drawn: Points drawn.
+        points: Points there are of the drawn curves.
+        folded: Shown folded, because the page has many runs.
+    """
+
+    anchor: str
+    name: str
+    source: str
+    format: str
+    state: State
+    standing: Standing
+    headline: str
+    since: Plateau | None
+    cause: str
+    spark: str
+    charts: tuple[Chart, ...]
+    diagnoses: tuple[Diagnosis, ...]
+    fixes: tuple[Fix, ...]
+    framework: str
+    unlogged: tuple[Unlogged, ...]
+    alike: tuple[str, ...]
+    advice: str
+    checked: tuple[str, ...]
+    plateaus: tuple[Plateau, ...]
+    settings: tuple[tuple[str, float | str | bool], ...]
+    problems: tuple[Problem, ...]
+    more_problems: int
+    drawn: int
+    points: int
+    folded: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole page.
+
+    Attributes:
+        title: Of the window.
+        answer: The first line that is read.
+        summary: The counts.
+        sections: One for each run, those that need attention first.
+        problems: Files that could not be read, at most 50.
+        more_problems: How many more there are.
+        version: Of plateau-doctor.
+        command: The command line that made the page.
+        drawn: Points drawn on the page.
+        points: Points there are of the drawn curves.
+        uncharted: Runs whose charts were left out to keep the page small.
+        script_hash: What the content security policy allows to run.
+    """
+
+    title: str
+    answer: str
+    summary: str
+    sections: tuple[Section, ...]
+    problems: tuple[Problem, ...]
+    more_problems: int
+    version: str
+    command: str
+    drawn: int
+    points: int
+    uncharted: int
+    script_hash: str
+
+
+def page_of(examination: Examination, script_hash: str = "") -> Page:
+    """Return everything that the page shows."""
+    runs = sorted(examination.runs, key=lambda one: (ORDER.index(standing(one)), one.run.name))
+    many = len(runs) > MANY
+    taken: set[str] = set()
+    sections = []
+    for rank, one in enumerate(runs):
+        folded = many and standing(one) in ("fine", "not judged")
+        sections.append(_section(one, examination.fixes, taken, folded, not folded and rank < MOST_CHARTED))
+    uncharted = sum(not section.charts for section in sections) if many else 0
+    return Page(
+        title=f"{runs[0].run.name if len(runs) == 1 else counted(len(runs), 'run')} - plateau-doctor",
+        answer=_answer(runs),
+        summary=summary(examination),
+        sections=tuple(sections),
+        problems=examination.problems[:MOST_PROBLEMS],
+        more_problems=max(0, len(examination.problems) - MOST_PROBLEMS),
+        version=examination.version,
+        command=examination.command,
+        drawn=sum(section.drawn for section in sections),
+        points=sum(section.points for section in sections),
+        uncharted=uncharted,
+        script_hash=script_hash,
+    )
+
+
+def _answer(runs: Sequence[RunExamination]) -> str:
+    if not runs:
+        return "No training run was found"
+    if len(runs) == 1:
+        return runs[0].headline[:1].upper() + runs[0].headline[1:]
+    ailing = sum(standing(one) in ("sick", "undetermined") for one in runs)
+    if not ailing:
+        return f"Nothing wrong was found in {len(runs)} runs"
+    return f"{ailing} of {len(runs)} runs {'needs' if ailing == 1 else 'need'} attention"
+
+
+def _section(
+    one: RunExamination, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
+) -> Section:
+    charts = _charts(one) if charted else ()
+    curve = primary_curve(one.run)
+    return Section(
+        anchor=_anchor(one.run.name, taken),
+        name=one.run.name,
+        source=one.run.source,
+        format=one.run.format,
+        state=one.state,
+        standing=standing(one),
+        headline=one.headline,
+        since=last_plateau(one),
+        cause=_cause(one),
+        spark="" if curve is None else sparkline(curve.values),
+        charts=charts,
+        diagnoses=one.diagnoses,
+        fixes=fixes_of(one, fixes),
+        framework=framework_of(one.run),
+        unlogged=_unlogged(one),
+        alike=_alike(one),
+        advice=BLIND if standing(one) == "undetermined" else "",
+        checked=one.checked,
+        plateaus=one.plateaus,
+        settings=tuple((str(key), value) for key, value in one.run.settings.items()),
+        problems=one.run.problems[:MOST_PROBLEMS],
+        more_problems=max(0, len(one.run.problems) - MOST_PROBLEMS),
+        drawn=sum(chart.drawn for chart in charts),
+        points=sum(chart.points for chart in charts),
+        folded=folded,
+    )
+
+
+def _charts(one: RunExamination) -> tuple[Chart, ...]:
+    heat = gradient_chart(one.run)
+    return (*curve_charts(one.run, one.plateaus), *((heat,) if heat else ()))
+
+
+def _cause(one: RunExamination) -> str:
+    if one.diagnoses:
+        return one.diagnoses[0].cause
+    return "undetermined" if standing(one) == "undetermined" else ""
+
+
+def _unlogged(one: RunExamination) -> tuple[Unlogged, ...]:
+    groups = []
+    for logs, how in grouped(one.missing):
+        causes = dict.fromkeys(cause for m in one.missing if m.how == how for cause in m.would_decide)
+        groups.append(Unlogged(logs, tuple(causes), how))
+    return tuple(groups)
+
+
+def _alike(one: RunExamination) -> tuple[str, ...]:
+    named = {diagnosis.cause for diagnosis in one.diagnoses}
+    left = one.diagnoses[0].confused_with if one.diagnoses else one.undetermined or ()
+    return tuple(cause for cause in left if cause not in named)
+
+
+def _anchor(name: str, taken: set[str]) -> str:
+    """Return a name for a link: the run's letters and digits, with a number where two runs share them."""
+    plain = "run-" + (re.sub(r"[^a-z0-9]+", "-", visible(name).lower()).strip("-")[:60] or "unnamed")
+    anchor, rank = plain, 2
+    while anchor in taken:
+        anchor, rank = f"{plain}-{rank}", rank + 1
+    taken.add(anchor)
+    return anchor

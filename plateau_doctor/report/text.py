@@ -1,0 +1,199 @@
+"""An Examination as text for a terminal: the answer first, then the numbers that say so.
+
+Everything that comes from a log passes `visible`, so that no name can move the cursor or turn text around.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plateau_doctor.letters import visible
+from plateau_doctor.report.words import (
+    BLIND,
+    STATES,
+    confidence,
+    fixes_of,
+    framework_of,
+    grouped,
+    last_plateau,
+    place_of,
+    shown,
+    since,
+    standing,
+    summary,
+)
+
+if TYPE_CHECKING:
+    from plateau_doctor.diagnosis import Diagnosis, Missing
+    from plateau_doctor.examination import Examination, RunExamination
+    from plateau_doctor.fix import Fix
+    from plateau_doctor.run import Problem
+
+__all__ = ["Page", "concise", "full"]
+
+MOST_PROBLEMS = 12
+NARROWEST = 40
+_SGR = {
+    "bold": "1",
+    "dim": "2",
+    "sick": "1;31",
+    "undetermined": "1;33",
+    "fine": "1;32",
+    "not judged": "1",
+    "code": "36",
+}
+_MARKS = {"sick": "✗", "undetermined": "?", "fine": "✓", "not judged": "·"}
+_ASCII = {"✗": "x", "✓": "ok", "·": "-", "…": "...", "│": "|"}
+_LABEL = 10  # columns of "  Cause   "
+
+
+@dataclass(frozen=True)
+class Page:
+    """How text is set: the columns it is wrapped to, and whether in color or in plain ASCII."""
+
+    width: int = 80
+    color: bool = False
+    plain: bool = False
+
+    def paint(self, text: str, style: str = "") -> str:
+        """Return text in a style, and in ASCII where asked for."""
+        if self.plain:
+            for char, other in _ASCII.items():
+                text = text.replace(char, other)
+            text = text.encode("ascii", "backslashreplace").decode("ascii")
+        return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if self.color and style and text else text
+
+    def wrap(self, text: str, indent: int = 2, label: str = "", style: str = "") -> list[str]:
+        """Return text wrapped at an indent; a label stands in the indent of its first line, in the style."""
+        room = max(self.width, NARROWEST) - indent
+        lines = textwrap.wrap(self.paint(visible(text)), room, break_on_hyphens=False) or [""]
+        head = self.paint(label.ljust(indent), style) if label else " " * indent
+        return [head + lines[0], *(" " * indent + line for line in lines[1:])]
+
+    def code(self, snippet: str, indent: int) -> list[str]:
+        """Return a snippet as it is, behind a bar; it is never wrapped, so that it can be copied."""
+        lines = snippet.strip("\n").expandtabs(4).split("\n")
+        return [" " * indent + self.paint("│ " + visible(line), "code") for line in lines]
+
+
+def full(examination: Examination, *, color: bool = False, plain: bool = False, width: int = 80) -> str:
+    """Return the whole story of every run, and a line of counts at the end."""
+    page = Page(width, color, plain)
+    blocks = [_run(one, examination, page) for one in examination.runs]
+    if examination.problems:
+        blocks.append([page.paint("Not read", "bold"), *_problems(examination.problems, page)])
+    blocks.append(page.wrap(summary(examination), 0))
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def concise(examination: Examination, *, color: bool = False, plain: bool = False, width: int = 80) -> str:
+    """Return one line a run, never wrapped, and a line of counts."""
+    page = Page(width, color, plain)
+    lines = [_line(one, page) for one in examination.runs]
+    return "\n".join([*lines, page.paint(summary(examination))]) + "\n"
+
+
+def _line(one: RunExamination, page: Page) -> str:
+    parts = [page.paint(f"{visible(one.run.name)}: ", "bold") + page.paint(STATES[one.state], standing(one))]
+    plateau = last_plateau(one)
+    if plateau is not None and one.state in ("plateaued", "converged"):
+        parts[0] += page.paint(f" since {since(plateau)}")
+    if one.diagnoses:
+        parts.append(", ".join(f"{d.cause} ({confidence(d)})" for d in one.diagnoses))
+    elif standing(one) == "undetermined":
+        parts.append(
+            "undetermined" + (f", could be {', '.join(one.undetermined)}" if one.undetermined else "")
+        )
+    return ": ".join([parts[0], *(page.paint(visible(part)) for part in parts[1:])])
+
+
+def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]:
+    kind = standing(one)
+    mark = page.paint(f"{_MARKS[kind]} ", kind)
+    name = page.wrap(f"{one.run.name}: {STATES[one.state]}", 0)
+    lines = [mark + page.paint(name[0], kind), *(page.paint(line, kind) for line in name[1:])]
+    lines += page.wrap(_sentence(one))
+    if kind == "sick":
+        lines += (
+            _why(one, page) + _what_to_do(one, fixes_of(one, examination.fixes), page) + _others(one, page)
+        )
+    elif kind == "undetermined":
+        lines += _open(one, page)
+    elif one.checked:
+        lines += page.wrap("; ".join(one.checked), 11, "  Checked", "dim")
+    if one.run.problems:
+        lines += _problems(one.run.problems, page)
+    return lines
+
+
+def _sentence(one: RunExamination) -> str:
+    sentence = one.headline[:1].upper() + one.headline[1:]
+    if one.state == "improving" and not one.diagnoses:
+        sentence = f"No plateau found: {one.headline}"
+    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+
+
+def _why(one: RunExamination, page: Page) -> list[str]:
+    top = one.diagnoses[0]
+    lines = ["", *page.wrap(f"{top.cause} ({confidence(top)})", _LABEL, "  Cause", "bold")]
+    for evidence in shown(top.evidence):
+        lines += page.wrap(evidence.says, _LABEL + 2, " " * _LABEL + ("+" if evidence.side == "for" else "-"))
+    for logs, how in grouped(_deciding(one.missing, top)):
+        lines += page.wrap(f"not logged: {logs}; {how}", _LABEL + 2, " " * _LABEL + "?")
+    return lines
+
+
+def _deciding(missing: Sequence[Missing], diagnosis: Diagnosis) -> list[Missing]:
+    return [one for one in missing if diagnosis.cause in one.would_decide]
+
+
+def _what_to_do(one: RunExamination, fixes: Sequence[Fix], page: Page) -> list[str]:
+    lines: list[str] = []
+    for fix in fixes[:1]:
+        framework, snippet = _snippet(fix.snippets, framework_of(one.run))
+        where = f", in {framework.capitalize()}:" if snippet else ""
+        lines += page.wrap(f"{fix.title} ({fix.id}){where}", _LABEL, "  Fix", "bold")
+        lines += page.code(snippet, _LABEL) if snippet else page.wrap(fix.advice, _LABEL)
+    for fix in fixes[1:]:
+        lines += page.wrap(f"{fix.title} ({fix.id})", _LABEL, "  or", "dim")
+    return ["", *lines] if lines else []
+
+
+def _snippet(snippets: Mapping[str, str], framework: str) -> tuple[str, str]:
+    """Return (framework, code) for a run's framework, else for the first one that the fix has."""
+    chosen = framework if framework in snippets else next(iter(snippets), "")
+    return chosen, snippets.get(chosen, "")
+
+
+def _others(one: RunExamination, page: Page) -> list[str]:
+    top, lines = one.diagnoses[0], list[str]()
+    rest = [missing.log for missing in one.missing if top.cause not in missing.would_decide]
+    if rest:
+        lines += page.wrap(", ".join(rest), 15, "  Not logged", "dim")
+    also = [f"{d.cause} ({confidence(d)})" for d in one.diagnoses[1:]]
+    if also:
+        lines += page.wrap(", ".join(also), 15, "  Also seen", "dim")
+    alike = [cause for cause in top.confused_with if cause not in {d.cause for d in one.diagnoses}]
+    if alike:
+        lines += page.wrap(", ".join(alike), 15, "  Look-alikes", "dim")
+    return ["", *lines] if lines else []
+
+
+def _open(one: RunExamination, page: Page) -> list[str]:
+    """Say what is left when no cause is named, and what to log to tell."""
+    lines = page.wrap(BLIND)
+    if one.undetermined:
+        lines += ["", *page.wrap(", ".join(one.undetermined), 12, "  Could be", "bold")]
+    for rank, (logs, how) in enumerate(grouped(one.missing)):
+        lines += page.wrap(f"{logs}: {how}", 12, "" if rank else "  Log next", "bold")
+    return lines
+
+
+def _problems(problems: Sequence[Problem], page: Page) -> Iterator[str]:
+    for problem in problems[:MOST_PROBLEMS]:
+        yield from page.wrap(f"{problem.path}: {problem.what}: {place_of(problem)}", 4, "  !")
+    if len(problems) > MOST_PROBLEMS:
+        yield page.paint(f"    … and {len(problems) - MOST_PROBLEMS} more, see --format json")

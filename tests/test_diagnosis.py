@@ -1,0 +1,71 @@
+"""Diagnosis: what is named, what is left open, and what to log next."""
+
+import math
+
+import pytest
+
+from plateau_doctor.condition import Condition
+from plateau_doctor.diagnosis import candidates, diagnose, missing_logs, named
+from plateau_doctor.facts import Facts
+from plateau_doctor.rule import Rule, Sign
+from plateau_doctor.run import Run, scalar_frame
+
+
+def a_rule(cause: str, *signs: Sign) -> Rule:
+    return Rule(
+        cause, "data", "draft", "warning", "It is so.", "Why.", ("fix",), (), ("Ref",), "", signs, (), "x"
+    )
+
+
+def a_sign(condition: str, strength: str = "decisive", side: str = "for", shows: str = "") -> Sign:
+    return Sign(side, strength, Condition.parse(condition), "said", shows)  # type: ignore[arg-type]
+
+
+def flat_run() -> Run:
+    return Run(
+        "r", "r", "csv", scalar_frame({"tag": "loss", "role": "train_loss", "value": 2.3} for _ in range(30))
+    )
+
+
+def test_a_decisive_sign_names_a_cause_and_a_fair_one_alone_does_not() -> None:
+    facts = Facts(flat_run())
+    rules = [
+        a_rule("a", a_sign("train_loss.flat > 0.5")),
+        a_rule("b", a_sign("train_loss.flat > 0.5", "fair")),
+    ]
+    assert [d.cause for d in named(diagnose(facts, rules))] == ["a"]
+
+
+def test_a_sign_against_outweighs_its_equal() -> None:
+    rule = a_rule("a", a_sign("train_loss.flat > 0.5"), a_sign("train_loss.drop < 0.1", side="against"))
+    assert named(diagnose(Facts(flat_run()), [rule])) == ()
+
+
+def test_only_the_phenotype_that_fits_best_counts() -> None:
+    one = a_rule("a", a_sign("train_loss.flat > 0.5", "strong", shows="x"))
+    two = a_rule(
+        "a",
+        a_sign("train_loss.flat > 0.5", "strong", shows="x"),
+        a_sign("train_loss.flat > 0.5", "strong", shows="y"),
+    )
+    assert diagnose(Facts(flat_run()), [one])[0].log_odds == diagnose(Facts(flat_run()), [two])[0].log_odds
+
+
+def test_an_unlogged_sign_weighs_nothing_and_is_shown_as_unknown() -> None:
+    rule = a_rule("a", a_sign("val_loss.rise > 0.1"))
+    (diagnosis,) = diagnose(Facts(flat_run()), [rule])
+    assert [e.seen for e in diagnosis.evidence] == [None]
+    assert diagnosis.log_odds == pytest.approx(-math.log(25))
+
+
+def test_what_could_still_be_named_is_a_candidate_and_the_missing_log_is_told() -> None:
+    rules = [a_rule("open", a_sign("val_loss.rise > 0.1")), a_rule("closed", a_sign("train_loss.drop > 0.9"))]
+    ranked = diagnose(Facts(flat_run()), rules)
+    assert candidates(ranked) == ("open",)
+    assert [(m.log, m.would_decide) for m in missing_logs(ranked)] == [("validation loss", ("open",))]
+
+
+def test_no_probability_is_told_before_it_was_calibrated() -> None:
+    (diagnosis,) = diagnose(Facts(flat_run()), [a_rule("a", a_sign("train_loss.flat > 0.5"))])
+    assert diagnosis.probability is None
+    assert diagnosis.calibrated is False
