@@ -138,7 +138,10 @@ def _why_not(head: bytes) -> str:
 
 def _worth_a_word(file: Path, head: bytes) -> bool:
     """Whether a file that no format claims looks enough like a log to be named."""
-    return file.suffix.lower() in {".json", ".log", ".txt"} and (b"loss" in head.lower() or not head)
+    words = (b"loss", b"accuracy", b"reward", b"epoch")
+    return file.suffix.lower() in {".json", ".log", ".txt", ".v2"} and any(
+        word in head.lower() for word in words
+    )
 
 
 def _with_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:

@@ -197,7 +197,8 @@ def _spread(n: int, most: int) -> np.ndarray:
 
 def _words(title: str, curves: Mapping[str, Curve], drawing: Drawing) -> str:
     parts = [
-        f"{visible(curve.tag)} from {curve.values[0]:.3g} to {curve.values[-1]:.3g}" for curve in curves.values()
+        f"{visible(curve.tag)} from {curve.values[0]:.3g} to {curve.values[-1]:.3g}"
+        for curve in curves.values()
     ]
     flat = [f"flat from {drawing.axis} {band.start:.0f} to {band.end:.0f}" for band in drawing.bands]
     return f"{title} by {drawing.axis}: {', '.join([*parts, *flat])}."
@@ -209,7 +210,9 @@ def _curve_notes(curves: Mapping[str, Curve], drawing: Drawing, rate: Curve | No
     notes += [f"below: learning rate ({visible(rate.tag)})"] if rate else []
     for curve in curves.values():
         if curve.lost[0]:
-            notes.append(f"{curve.lost[0]:,} points of {visible(curve.tag)} are NaN or Inf, marked at the top")
+            notes.append(
+                f"{curve.lost[0]:,} points of {visible(curve.tag)} are NaN or Inf, marked at the top"
+            )
     points, drawn = sum(len(c.values) for c in curves.values()), sum(len(s.x) for s in drawing.strokes)
     return [*notes, f"{drawn:,} of {points:,} points drawn"] if drawn < points else notes
 

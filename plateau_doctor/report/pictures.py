@@ -15,7 +15,7 @@ import numpy as np
 
 __all__ = ["LOOKS", "Band", "Drawing", "Stroke", "curves", "heat_map"]
 
-WIDTH, HEIGHT, STRIP = 440, 200, 48  # pixels of the plot, without axes
+WIDTH, HEIGHT, STRIP = 420, 200, 48  # pixels of the plot, without axes
 LABELS = 46  # pixels kept for the labels of a vertical axis, so that stacked plots line up
 ROW, SHORTEST = 15, 80  # pixels of one layer in the heat map, and of the map at least
 LONGEST_NAME, WIDE_LETTER = 120, 7.5  # pixels; a browser's font may be wider than the one measured with
@@ -73,22 +73,31 @@ def curves(drawing: Drawing) -> str:
     return _svg(alt, alt.vconcat(main, strip, spacing=10, bounds="flush").resolve_scale(x="shared"))
 
 
-def heat_map(logs: np.ndarray, steps: Sequence[float], layers: Sequence[str], ends: tuple[float, float]) -> str:
+def heat_map(
+    logs: np.ndarray, steps: Sequence[float], layers: Sequence[str], ends: tuple[float, float]
+) -> str:
     """Return the SVG of log10 norms of shape (steps, layers), colored between `ends`; NaN is a cross."""
     import altair as alt
 
     cells = [
-        {"x": i, "layer": j, "value": float(logs[i, j])} for i in range(len(steps)) for j in range(len(layers))
+        {"x": i, "layer": j, "value": float(logs[i, j])}
+        for i in range(len(steps))
+        for j in range(len(layers))
     ]
     low, high = ends if ends[0] < ends[1] else (ends[0] - 0.5, ends[0] + 0.5)
     across = alt.X("x:O", title="step", axis=_axis_of_names(alt, [f"{step:.0f}" for step in steps], 5, 80))
     down = alt.Y("layer:O", title=None, axis=_axis_of_names(alt, layers, len(layers), LONGEST_NAME))
-    color = alt.Color("value:Q", legend=None, scale=alt.Scale(domain=[low, high], scheme="viridis", clamp=True))
+    color = alt.Color(
+        "value:Q", legend=None, scale=alt.Scale(domain=[low, high], scheme="viridis", clamp=True)
+    )
     known = alt.Data(values=[cell for cell in cells if math.isfinite(cell["value"])])
     lost = alt.Data(values=[{**cell, "value": None} for cell in cells if not math.isfinite(cell["value"])])
     rects = alt.Chart(known).mark_rect(aria=False).encode(x=across, y=down, color=color)
     cross = alt.Chart(lost).mark_text(text="×", color=BAD, aria=False).encode(x=across, y=down)
-    size = {"width": WIDTH + LABELS - _extent(layers, LONGEST_NAME), "height": max(SHORTEST, ROW * len(layers))}
+    size = {
+        "width": WIDTH + LABELS - _extent(layers, LONGEST_NAME),
+        "height": max(SHORTEST, ROW * len(layers)),
+    }
     return _svg(alt, alt.layer(rects, cross).properties(**size))
 
 
@@ -123,7 +132,9 @@ def _x(alt: Any, drawing: Drawing, labels: bool) -> Any:
     last = max(float(stroke.x[-1]) for stroke in drawing.strokes)
     short = {"format": "~s"} if last >= 1e4 else {}
     axis = alt.Axis(labels=labels, ticks=labels, tickCount=6, grid=False, **short)
-    return alt.X("x:Q", title=drawing.axis if labels else None, scale=alt.Scale(zero=False, nice=False), axis=axis)
+    return alt.X(
+        "x:Q", title=drawing.axis if labels else None, scale=alt.Scale(zero=False, nice=False), axis=axis
+    )
 
 
 def _y(alt: Any, drawing: Drawing) -> Any:
@@ -151,7 +162,11 @@ def _line(alt: Any, stroke: Stroke, drawing: Drawing) -> Any:
     dense = len(stroke.x) > DENSE
     look = {"strokeWidth": 1} if dense else {"strokeDash": dash}
     x = _x(alt, drawing, labels=drawing.strip is None)
-    return alt.Chart(_points(alt, stroke)).mark_line(color=color, aria=False, **look).encode(x=x, y=_y(alt, drawing))
+    return (
+        alt.Chart(_points(alt, stroke))
+        .mark_line(color=color, aria=False, **look)
+        .encode(x=x, y=_y(alt, drawing))
+    )
 
 
 def _strip(alt: Any, stroke: Stroke, drawing: Drawing) -> Any:
@@ -161,8 +176,15 @@ def _strip(alt: Any, stroke: Stroke, drawing: Drawing) -> Any:
     axis = alt.Axis(
         values=sorted({low, high}), format=".2~g", minExtent=LABELS, maxExtent=LABELS, labelOverlap="greedy"
     )
-    y = alt.Y("y:Q", title="rate", axis=axis, scale=alt.Scale(type="log" if log else "linear", domain=domain, nice=False))
-    mark = alt.Chart(_points(alt, stroke)).mark_line(color=LOOKS["rate"][0], interpolate="step-after", aria=False)
+    y = alt.Y(
+        "y:Q",
+        title="rate",
+        axis=axis,
+        scale=alt.Scale(type="log" if log else "linear", domain=domain, nice=False),
+    )
+    mark = alt.Chart(_points(alt, stroke)).mark_line(
+        color=LOOKS["rate"][0], interpolate="step-after", aria=False
+    )
     return mark.encode(x=_x(alt, drawing, labels=True), y=y)
 
 
@@ -186,8 +208,18 @@ def _points(alt: Any, stroke: Stroke) -> Any:
 def _svg(alt: Any, chart: Any) -> str:
     import vl_convert
 
-    text = {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12, "titleFontSize": 12}
-    quiet = {"domainColor": "currentColor", "domainOpacity": 0.4, "tickColor": "currentColor", "tickOpacity": 0.4}
+    text = {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "labelFontSize": 12.5,
+        "titleFontSize": 12.5,
+    }
+    quiet = {
+        "domainColor": "currentColor",
+        "domainOpacity": 0.4,
+        "tickColor": "currentColor",
+        "tickOpacity": 0.4,
+    }
     grid = {"gridColor": "currentColor", "gridOpacity": 0.1}
     config = alt.Config(
         font=FONT,

@@ -112,9 +112,8 @@ def _line(one: RunExamination, page: Page) -> str:
 
 def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]:
     kind = standing(one)
-    mark = page.paint(f"{_MARKS[kind]} ", kind)
-    name = page.wrap(f"{one.run.name}: {STATES[one.state]}", 0)
-    lines = [mark + page.paint(name[0], kind), *(page.paint(line, kind) for line in name[1:])]
+    title = page.wrap(f"{one.run.name}: {STATES[one.state]}", 3, _MARKS[kind])
+    lines = [page.paint(line.replace("  ", " ", 1) if i == 0 else line, kind) for i, line in enumerate(title)]
     lines += page.wrap(_sentence(one))
     if kind == "sick":
         lines += (

@@ -25,7 +25,13 @@ FIXES = {
         None,
     ),
     "clean_labels": Fix(
-        "clean_labels", "Clean the labels", "Look at the samples with the highest loss.", "Why not.", (), {}, None
+        "clean_labels",
+        "Clean the labels",
+        "Look at the samples with the highest loss.",
+        "Why not.",
+        (),
+        {},
+        None,
     ),
 }
 
@@ -33,7 +39,13 @@ FIXES = {
 def rows(role: str, values: np.ndarray, tag: str = "", per_epoch: int = 1) -> list[dict[str, object]]:
     """One scalar a value, `per_epoch` steps to an epoch."""
     return [
-        {"tag": tag or role, "role": role, "step": float(i * per_epoch), "epoch": float(i), "value": float(value)}
+        {
+            "tag": tag or role,
+            "role": role,
+            "step": float(i * per_epoch),
+            "epoch": float(i),
+            "value": float(value),
+        }
         for i, value in enumerate(values)
     ]
 
@@ -61,7 +73,9 @@ def diagnosis(cause: str = "lr_too_high", **changes: object) -> Diagnosis:
     values: dict[str, object] = {
         "cause": cause,
         "family": "learning_rate",
-        "says": f"The trouble is {cause}." if cause != "lr_too_high" else "The learning rate is too high; the loss bounces.",
+        "says": f"The trouble is {cause}."
+        if cause != "lr_too_high"
+        else "The learning rate is too high; the loss bounces.",
         "why": "A step longer than about 2 / curvature climbs the far side of the valley.",
         "severity": "error",
         "probability": None,
@@ -75,8 +89,16 @@ def diagnosis(cause: str = "lr_too_high", **changes: object) -> Diagnosis:
                 math.log(10),
                 {"train_loss.zigzag": 0.62, "train_loss.band": 0.091},
             ),
-            Evidence("a rate of 0.5 is high for plain gradient descent", "for", True, math.log(3), {"rate.peak": 0.5}),
-            Evidence("no layer moved by more than 0.2% in a step", "against", True, -2.3, {"rate.update": 0.002}),
+            Evidence(
+                "a rate of 0.5 is high for plain gradient descent",
+                "for",
+                True,
+                math.log(3),
+                {"rate.peak": 0.5},
+            ),
+            Evidence(
+                "no layer moved by more than 0.2% in a step", "against", True, -2.3, {"rate.update": 0.002}
+            ),
             Evidence("one step changed a layer by ?", "for", None, math.log(10), {"rate.update_high": None}),
             Evidence("the loss diverged", "for", False, math.log(3), {"state.name": "plateaued"}),
         ),
@@ -110,7 +132,10 @@ def stuck(name: str = "digits/lr_too_high", n: int = 60, **changes: object) -> R
         "state": "plateaued",
         "headline": "stuck since epoch 20 (step 920) at loss 1.4: the learning rate is too high",
         "plateaus": (Plateau("train_loss", "loss", 920.0, (n - 1) * 46.0, 20.0, 1.4, -1e-6, 0.01, 0.97),),
-        "diagnoses": (diagnosis(), diagnosis("label_noise", probability=0.64, calibrated=True, fixes=("clean_labels",))),
+        "diagnoses": (
+            diagnosis(),
+            diagnosis("label_noise", probability=0.64, calibrated=True, fixes=("clean_labels",)),
+        ),
         "missing": (
             Missing("size of the updates of each layer", ("lr_too_high", "lr_too_low"), HOW),
             Missing("activation histograms", ("dead_relu",), HOW),
@@ -122,18 +147,26 @@ def stuck(name: str = "digits/lr_too_high", n: int = 60, **changes: object) -> R
 
 def healthy(name: str = "digits/healthy") -> RunExamination:
     scalars = scalar_frame(
-        [*rows("train_loss", 3.0 * 0.9 ** np.arange(60), "loss"), *rows("val_loss", 3.1 * 0.91 ** np.arange(60))]
+        [
+            *rows("train_loss", 3.0 * 0.9 ** np.arange(60), "loss"),
+            *rows("val_loss", 3.1 * 0.91 ** np.arange(60)),
+        ]
     )
     return RunExamination(
         Run(name, f"logs/{name}", "tensorboard", scalars),
         "improving",
         "still improving at the end (loss 0.00601)",
-        checked=("training loss fell by 99% of its first level", "12 causes were checked; none has enough signs"),
+        checked=(
+            "training loss fell by 99% of its first level",
+            "12 causes were checked; none has enough signs",
+        ),
         primary="loss",
     )
 
 
-def unknown(name: str = "mystery", candidates: tuple[str, ...] = ("label_noise", "dead_relu")) -> RunExamination:
+def unknown(
+    name: str = "mystery", candidates: tuple[str, ...] = ("label_noise", "dead_relu")
+) -> RunExamination:
     """A stuck run that logged nothing but its loss."""
     scalars = scalar_frame(rows("train_loss", curve(40, 2.3, 2.2), "loss"))
     return RunExamination(
@@ -142,7 +175,9 @@ def unknown(name: str = "mystery", candidates: tuple[str, ...] = ("label_noise",
         "stuck since step 12 at loss 2.2; the log does not tell why",
         (Plateau("train_loss", "loss", 12.0, 39.0, None, 2.2, 0.0, 0.01, 1.0),),
         undetermined=candidates,
-        missing=(Missing("learning rate", ("lr_too_low",), "log it each epoch as `learning_rate`"),) if candidates else (),
+        missing=(Missing("learning rate", ("lr_too_low",), "log it each epoch as `learning_rate`"),)
+        if candidates
+        else (),
         primary="loss",
     )
 
@@ -150,7 +185,9 @@ def unknown(name: str = "mystery", candidates: tuple[str, ...] = ("label_noise",
 def exploded(name: str = "diverged/run-3") -> RunExamination:
     """A run whose loss becomes NaN, and whose numbers are not numbers."""
     values = np.r_[np.geomspace(0.01, 1e4, 20), np.full(10, np.nan)]
-    evidence = Evidence("the loss is NaN", "for", True, math.inf, {"loss.last": math.nan, "loss.peak": math.inf})
+    evidence = Evidence(
+        "the loss is NaN", "for", True, math.inf, {"loss.last": math.nan, "loss.peak": math.inf}
+    )
     return RunExamination(
         Run(name, "logs/x", "tensorboard", scalar_frame(rows("train_loss", values, "loss"))),
         "diverged",

@@ -1,0 +1,89 @@
+"""The text that trainers print: nanoGPT and its speed-runs, llm.c, Caffe.
+
+A line counts when it names a step and a loss in one of the ways below; all other lines (a script echoed at
+the head, warnings, timings) are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from plateau_doctor.readers.axes import curves
+from plateau_doctor.readers.json_text import table_of
+from plateau_doctor.run import Problem, Run
+
+__all__ = ["NAME", "ORDER", "read", "sniff"]
+
+NAME = "text"
+ORDER = 80
+FEWEST_LINES = 3
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
+_STEP = re.compile(rf"\b(?:step|iter|iteration|s|Iteration|epoch)[ :]*\s*(\d+)(?:/\d+)?\b", re.IGNORECASE)  # noqa: F541
+_VALUE = re.compile(
+    rf"\b((?:train|val|valid|validation|test|eval)?[ _]?(?:loss|acc|accuracy)|trl|tel|lr|norm|grad_norm)\s*[:= ]\s*({_NUMBER})",
+    re.IGNORECASE,
+)
+_CAFFE_TEST = re.compile(rf"Test net output #\d+: (\S+) = ({_NUMBER})")
+_CAFFE_STEP = re.compile(r"Iteration (\d+)\b")
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether several lines name a step and a loss."""
+    if b"\0" in head or path.suffix.lower() not in (".log", ".txt", ".out", ""):
+        return False
+    text = head.decode("utf-8", errors="replace")
+    return sum(bool(_record(line)) for line in text.splitlines()) >= FEWEST_LINES or (
+        "import torch" in text and path.suffix.lower() in (".log", ".txt")
+    )
+
+
+def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
+    """Yield one Run a file."""
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            yield Problem(str(path), "cannot be read", error.strerror or str(error))
+            continue
+        records = list(_records(text))
+        if len(records) < FEWEST_LINES:
+            yield Problem(str(path), "not a training log", "no line names a step and a loss")
+            continue
+        name = path.name if path == root else str(path.relative_to(root))
+        yield Run(name, str(path), NAME, curves(table_of(records)))
+
+
+def _records(text: str) -> Iterator[dict[str, object]]:
+    """Yield one record a line; Caffe's test outputs belong to the iteration named before them."""
+    iteration: float | None = None
+    for line in text.splitlines():
+        named = _CAFFE_STEP.search(line)
+        if named:
+            iteration = float(named[1])
+        tested = _CAFFE_TEST.search(line)
+        if tested and iteration is not None:
+            name = tested[1] if "test" in tested[1].lower() else f"test_{tested[1]}"
+            yield {"step": iteration, name: float(tested[2])}
+            continue
+        record = _record(line)
+        if record:
+            yield record
+
+
+def _record(line: str) -> dict[str, object]:
+    """Return step and values of a line, empty where it names no step or no loss."""
+    if len(line) > 1000:
+        return {}
+    step = _STEP.search(line)
+    if step is None or step.start() > 60:
+        return {}
+    values: dict[str, object] = {}
+    for match in _VALUE.finditer(line):
+        name = match[1].strip().lower().replace(" ", "_")
+        values.setdefault("grad_norm" if name == "norm" else name, float(match[2]))
+    if not any("loss" in name or name in ("trl", "tel") for name in values):
+        return {}
+    return {"step": float(step[1]), **values}

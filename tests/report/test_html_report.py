@@ -1,0 +1,282 @@
+"""The page: it loads nothing, runs no script but its own, and shows every name as text."""
+
+import base64
+import dataclasses
+import hashlib
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import samples
+from jinja2 import meta
+from test_text_report import HOSTILE, hostile
+
+from plateau_doctor import places
+from plateau_doctor.report import charts, render
+from plateau_doctor.report.html import TEMPLATE, _environment
+from plateau_doctor.report.page import MANY, Page
+from plateau_doctor.run import Problem, Run, histogram_frame, scalar_frame
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes, and whether all are closed in their order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def named(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.found if tag in tags]
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(samples.everything(), "html")
+
+
+@pytest.fixture(scope="module")
+def elements(page: str) -> Elements:
+    return Elements(page)
+
+
+def test_every_element_is_closed(elements):
+    assert elements.open == []
+
+
+def test_nothing_is_loaded_from_anywhere(elements, page):
+    for tag, attributes in elements.found:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form", "image", "use")
+        assert "src" not in attributes
+        target = attributes.get("href") or attributes.get("xlink:href") or "#"
+        assert target.startswith("#") or (tag == "a" and target.startswith("https://arxiv.org/abs/")), (
+            tag,
+            target,
+        )
+    assert "@import" not in page
+    assert "url(" not in page
+
+
+def test_the_policy_allows_the_pages_own_script_and_no_other(page):
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert page.count("<script") == 1
+    assert f"script-src 'sha256-{digest}'" in page
+    assert "default-src 'none'" in page
+
+
+def test_the_answer_comes_first_and_the_ailing_runs_before_the_healthy(page):
+    body = page[page.index("<body>") :]
+    places = [
+        body.index(part) for part in ("3 of 6 runs need attention", "Why, most likely", "What to change")
+    ]
+    assert places == sorted(places)
+    assert body.index('id="run-digits-lr-too-high"') < body.index('id="run-mystery"')
+    assert body.index('id="run-mystery"') < body.index('id="run-digits-healthy"')
+
+
+def test_every_link_within_the_page_has_its_target_and_every_id_is_there_once(elements):
+    ids = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [a["href"][1:] for a in elements.named("a") if a["href"].startswith("#")]
+    assert set(links) <= set(ids)
+    assert len(links) >= 12
+
+
+def test_every_picture_is_told_in_words(elements):
+    pictures = [attributes for _, attributes in elements.found if attributes.get("role") == "img"]
+    assert len(pictures) == 7
+    assert any("loss from 2.3 to 1.39" in attributes["aria-label"] for attributes in pictures)
+    assert any("gradient norm of 4 layers" in attributes["aria-label"] for attributes in pictures)
+
+
+def test_landmarks_and_table_headers_are_there(elements):
+    for tag in ("header", "main", "nav", "footer", "h1"):
+        assert len(elements.named(tag)) == 1
+    assert all("scope" in attributes for attributes in elements.named("th"))
+    assert elements.named("html")[0]["lang"] == "en"
+
+
+def test_colors_are_variables_with_a_fallback(page):
+    pictures = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+    used = re.findall(r'(?:fill|stroke)="(var\([^"]*)"', pictures)
+    assert "var(--s1,#2a6fdb)" in used
+    assert all(re.fullmatch(r"var\(--[a-z0-9]+,#[0-9a-f]{6}\)", color) for color in used)
+    assert "currentColor" in pictures
+
+
+def test_code_for_both_frameworks_is_there_and_that_of_the_run_is_open(page):
+    assert "group[&#39;lr&#39;] *= 0.1" in page
+    assert "# &lt;was 1e-2&gt;" in page
+    assert '<details class="snippet" open><summary>Keras</summary>' in page
+    assert '<details class="snippet"><summary>PyTorch</summary>' in page
+
+
+def test_what_was_not_logged_is_shown_with_the_line_that_logs_it(page):
+    assert "size of the updates of each layer, activation histograms" in page
+    assert samples.HOW in page
+
+
+def test_the_foot_names_the_version_the_command_and_what_was_drawn():
+    found = samples.examination(samples.stuck(n=3000))
+    foot = render(found, "html").rpartition("<footer>")[2]
+    assert "plateau-doctor 0.1.0" in foot
+    assert "<code>plateau-doctor analyze logs</code>" in foot
+    assert "2,040 of 12,040 points drawn; the analysis used all" in foot
+
+
+def test_a_hostile_name_is_text_and_nothing_else():
+    problem = Problem(HOSTILE, HOSTILE, HOSTILE)
+    layers = [
+        {**row, "layer": f"</text><script>{row['layer']}", "tag": HOSTILE} for row in samples.gradients()
+    ]
+    one = hostile()
+    run = dataclasses.replace(one.run, histograms=histogram_frame(layers))
+    found = samples.examination(dataclasses.replace(one, run=run), samples.healthy(), problems=(problem,))
+    text = render(dataclasses.replace(found, command=HOSTILE), "html")
+    parsed = Elements(text)
+    assert len(parsed.named("script")) == 1
+    assert parsed.open == []
+    assert not re.search(
+        "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", text
+    )
+    assert "\\u202e" in text
+    text.encode("utf-8")
+
+
+def test_the_same_input_gives_the_same_bytes(page):
+    assert render(samples.everything(), "html") == page
+
+
+def test_many_runs_make_a_small_page_with_the_healthy_ones_folded():
+    sick, fine = (
+        [samples.stuck(f"sick/{i}") for i in range(2)],
+        [samples.healthy(f"fine/{i}") for i in range(MANY)],
+    )
+    text = render(samples.examination(*sick, *fine), "html")
+    assert text.count('<details class="folded"') == MANY
+    assert text.count('role="img"') == 6
+    assert f"{MANY} of {MANY + 2} runs are shown without charts" in text
+    assert len(text) < 300_000
+
+
+def test_a_few_healthy_runs_keep_their_charts(page):
+    assert '<details class="folded"' not in page
+    assert "runs are shown without charts" not in page
+
+
+@pytest.mark.parametrize(
+    ("runs", "answer"),
+    [
+        ([], "No training run was found"),
+        ([samples.healthy("a"), samples.healthy("b")], "Nothing wrong was found in 2 runs"),
+        ([samples.stuck()], "Stuck since epoch 20 (step 920) at loss 1.4: the learning rate is too high"),
+        ([samples.stuck(), samples.healthy()], "1 of 2 runs needs attention"),
+    ],
+)
+def test_the_first_line_answers(runs, answer):
+    assert f"<h1>{answer}</h1>" in render(samples.examination(*runs), "html")
+
+
+def test_two_runs_whose_names_share_their_letters_have_two_links():
+    text = render(samples.examination(samples.healthy("a/b"), samples.healthy("a-b")), "html")
+    assert 'id="run-a-b"' in text
+    assert 'id="run-a-b-2"' in text
+
+
+def test_the_templates_context_is_the_documented_page():
+    folder = places.templates_folder()
+    used = set()
+    environment = _environment(folder)
+    for name in (TEMPLATE, "report.css", "report.js"):
+        tree = environment.parse((folder / name).read_text(encoding="utf-8"))
+        used |= meta.find_undeclared_variables(tree) - set(environment.globals)
+    assert used == {field.name for field in dataclasses.fields(Page)}
+    assert all(field.name in Page.__doc__ for field in dataclasses.fields(Page))
+
+
+def test_a_template_cannot_leave_its_sandbox(tmp_path):
+    from jinja2.exceptions import SecurityError
+
+    from plateau_doctor.report.html import render as to_html
+
+    (tmp_path / "report.js").write_text("")
+    (tmp_path / TEMPLATE).write_text("{{ sections.__class__.__mro__ }}")
+    with pytest.raises(SecurityError):
+        to_html(samples.examination(), tmp_path)
+
+
+def test_a_curve_over_three_decades_is_drawn_on_a_log_scale_and_one_over_one_is_not():
+    def notes(low: float, high: float) -> tuple[str, ...]:
+        run = Run("r", "r", "csv", scalar_frame(samples.rows("train_loss", np.geomspace(high, low, 20))))
+        return charts.curve_charts(run, ())[0].notes
+
+    assert "log scale" in notes(1e-3, 1)
+    assert "log scale" not in notes(0.1, 1)
+    assert "log scale" not in notes(-1, -1000)
+
+
+def test_thinning_keeps_a_single_spike():
+    values = np.ones(20_000)
+    values[12_345] = 50.0
+    chart = charts.curve_charts(Run("r", "r", "csv", scalar_frame(samples.rows("train_loss", values))), ())[0]
+    assert (chart.drawn, chart.points) == (500, 20_000)
+    assert "500 of 20,000 points drawn" in chart.notes
+    kept = charts._thinned(np.arange(20_000.0), values)
+    assert 12_345 in kept
+
+
+def test_losses_on_steps_and_epochs_meet_on_the_epochs():
+    steps = [
+        {"tag": "loss", "role": "train_loss", "step": float(i), "epoch": i / 100, "value": 1.0}
+        for i in range(1000)
+    ]
+    run = Run("r", "r", "csv", scalar_frame([*steps, *samples.rows("val_loss", np.ones(10))]))
+    assert charts.curve_charts(run, ())[0].label.startswith("Loss by epoch")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.693] * 20,
+        [1e-300, 1e300] * 5,
+        [-1e308, 1e308] * 5,
+        [math.nan] * 10,
+        [math.inf, -math.inf, 1.0, 2.0],
+        [1.0],
+        [],
+        [0.0] * 8,
+    ],
+    ids=["constant", "600 decades", "the whole range", "NaN", "Inf", "one point", "no point", "zero"],
+)
+def test_no_numbers_break_the_page(values):
+    array = np.array(values)
+    scalars = scalar_frame([*samples.rows("train_loss", array), *samples.rows("learning_rate", array)])
+    rows = [
+        {"layer": str(i % 3), "tag": str(i % 3), "kind": "gradient", "step": i // 3, "norm": v}
+        for i, v in enumerate(values)
+    ]
+    one = samples.RunExamination(
+        Run("r", "r", "csv", scalars, histogram_frame(rows)), "too_short", "too short"
+    )
+    assert Elements(render(samples.examination(one), "html")).open == []
