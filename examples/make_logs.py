@@ -82,12 +82,12 @@ class Result:
 
 
 CASES = {
-    "healthy": Case(Setup(dropout=0.25, learning_rate=0.01, epochs=16)),
-    "converged": Case(Setup(dropout=0.3, l2=1e-4, learning_rate=0.03, cosine=True, epochs=32, every=210)),
-    "lr_too_high": Case(Setup(learning_rate=0.2, every=130), {"learning_rate": 0.02}),
+    "healthy": Case(Setup(dropout=0.25, learning_rate=0.01, epochs=16, every=120)),
+    "converged": Case(Setup(dropout=0.3, l2=1e-4, learning_rate=0.03, cosine=True, epochs=32, every=240)),
+    "lr_too_high": Case(Setup(learning_rate=0.2, every=150), {"learning_rate": 0.02}),
     "lr_too_low": Case(Setup(learning_rate=1e-5, every=130), {"learning_rate": 0.01}),
     "vanishing_gradients": Case(
-        Setup(depth=6, activation="sigmoid", init_variance=1.0, learning_rate=0.05, every=180),
+        Setup(depth=6, activation="sigmoid", init_variance=1.0, learning_rate=0.05, every=240),
         {"activation": "relu", "init_variance": 2.0},
     ),
     "exploding_gradients": Case(
@@ -98,7 +98,7 @@ CASES = {
             learning_rate=0.02,
             batch_size=8,
             epochs=12,
-            every=340,
+            every=420,
         ),
         {"init_variance": 2.0},
     ),
@@ -109,14 +109,14 @@ CASES = {
         by_recall=True,
     ),
     "label_noise": Case(
-        Setup(flipped_labels=0.4, dense=48, learning_rate=0.03, epochs=32, every=250), {"flipped_labels": 0.0}
+        Setup(flipped_labels=0.4, dense=48, learning_rate=0.03, epochs=32, every=340), {"flipped_labels": 0.0}
     ),
     "small_dataset": Case(
         Setup(samples=50, batch_size=10, dense=32, input_noise=0.2, epochs=32, every=32),
-        {"samples": 1200, "epochs": 2},  # 24 times the data, a sixteenth of the epochs: about as many steps
+        {"samples": 1200, "epochs": 3},  # 24 times the data, a tenth of the epochs
     ),
     "capacity_too_small": Case(
-        Setup(filters=1, pooled=True, optimizer="adam", learning_rate=0.01, epochs=34, every=190),
+        Setup(filters=1, pooled=True, optimizer="adam", learning_rate=0.01, epochs=34, every=250),
         {"filters": 16},
     ),
     "over_regularized": Case(Setup(dropout=0.8, l2=0.03, every=130), {"dropout": 0.1, "l2": 1e-4}),
@@ -129,7 +129,7 @@ CASES = {
             optimizer="adam",
             learning_rate=1e-3,
             epochs=38,
-            every=145,
+            every=235,
         ),
         {"epochs": 12},
     ),

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from plateau_doctor.plateau import Plateau, State, curve_of, find_plateaus, primary_curve, state_of
+from plateau_doctor.plateau import Plateau, State, find_plateaus, state_of
 from plateau_doctor.run import Run, scalar_frame
+from plateau_doctor.series import curve_of, primary_curve
 
 
 def a_run(

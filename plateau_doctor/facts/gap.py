@@ -7,7 +7,7 @@ import numpy as np
 from plateau_doctor.facts.logged import Logged, smooth
 from plateau_doctor.facts.loss import first_level, last_level
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.plateau import Curve
+from plateau_doctor.series import Curve
 
 METRICS = ("train_metric", "val_metric")
 
@@ -36,6 +36,17 @@ def rise(logged: Logged, _: str) -> Value:
     val = both[1]
     end = float(np.median(val[-max(2, len(val) // 8) :]))
     return (end - float(val.min())) / max(abs(float(val.min())), 1e-12)
+
+
+@fact("val_loss.rise_noise", "noise widths", "val_loss")
+def rise_noise(logged: Logged, _: str) -> Value:
+    """How far validation loss ends above its smoothed minimum, in standard deviations of one point."""
+    both, curve = pair(logged), logged.curve("val_loss")
+    if both is None or curve is None:
+        return None
+    val = both[1]
+    end = float(np.median(val[-max(2, len(val) // 8) :]))
+    return (end - float(val.min())) / max(curve.noise, 1e-6 * abs(float(val.min())), 1e-12)
 
 
 @fact("val_loss.rise_of_drop", "share of its drop", "val_loss")
@@ -93,6 +104,17 @@ def opened(logged: Logged, _: str) -> Value:
     return float(np.median(gap[-n:]) - gap[int(np.argmin(both[1]))]) / abs(first_level(train))
 
 
+@fact("gap.grew", "share of the first training level", "val_loss")
+def grew(logged: Logged, _: str) -> Value:
+    """Growth of the gap between validation and training loss since validation came near its best."""
+    both, train, start = pair(logged), logged.curve("train_loss"), settled_at(logged, "")
+    if both is None or train is None or not isinstance(start, float) or first_level(train) == 0:
+        return None
+    gap = both[1] - both[0]
+    n = max(2, len(gap) // 8)
+    return float(np.median(gap[-n:]) - gap[round(start * (len(gap) - 1))]) / abs(first_level(train))
+
+
 @fact("gap.width", "share of the first training level", "val_loss")
 def width(logged: Logged, _: str) -> Value:
     """Validation loss minus training loss at the end."""
@@ -148,6 +170,27 @@ def metric_fall(logged: Logged, series: str) -> Value:
     """How far the metric ends below its smoothed best, on 0..1."""
     top, end = metric_best(logged, series), metric_level(logged, series)
     return None if top is None or end is None else float(top) - float(end)
+
+
+@fact("best_at", "share of the run", "{series}", *METRICS)
+def metric_best_at(logged: Logged, series: str) -> Value:
+    """Where in the run the smoothed metric was last within a hundredth of its range from its best."""
+    curve = logged.curve(series)
+    if curve is None or curve.sign > 0 or len(curve.bins) < 4:
+        return None
+    values = smooth(shares(curve))
+    near = values >= values.max() - 0.01 * float(np.ptp(values))
+    return float(np.flatnonzero(near)[-1] / (len(values) - 1))
+
+
+@fact("settled_at", "share of the run", "{series}", *METRICS)
+def metric_settled_at(logged: Logged, series: str) -> Value:
+    """Where the smoothed metric first came within a tenth of its range from its best."""
+    curve = logged.curve(series)
+    if curve is None or curve.sign > 0 or len(curve.bins) < 4:
+        return None
+    values = smooth(shares(curve))
+    return float(np.argmax(values >= values.max() - 0.1 * float(np.ptp(values))) / (len(values) - 1))
 
 
 @fact("moved", "points", "{series}", *METRICS)

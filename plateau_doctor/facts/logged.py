@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.plateau import Curve, Plateau, curve_of, find_plateaus, primary_curve
+from plateau_doctor.plateau import Plateau, find_plateaus
 from plateau_doctor.roles import layer_of
 from plateau_doctor.run import Run
+from plateau_doctor.series import Curve, curve_of, primary_curve
 
 __all__ = ["Logged", "smooth"]
 
@@ -26,9 +27,13 @@ class Logged:
         self._plateaus: dict[str, tuple[Plateau, ...]] = {}
 
     def curve(self, role: str) -> Curve | None:
-        """Return the curve of a role with at least three points, else None."""
+        """Return the curve of a role with at least three points, else None.
+
+        The loss of an agent that logs its reward does not tell how well it does; it counts as not logged.
+        """
         if role not in self._curves:
-            curve = curve_of(self.run, role)
+            agent = role.endswith("_loss") and self.primary is not None and self.primary.role == "reward"
+            curve = None if agent else curve_of(self.run, role)
             self._curves[role] = curve if curve is not None and len(curve.values) >= 3 else None
         return self._curves[role]
 

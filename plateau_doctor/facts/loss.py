@@ -8,7 +8,8 @@ import numpy as np
 
 from plateau_doctor.facts.logged import Logged, smooth
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.plateau import Curve, state_of
+from plateau_doctor.plateau import state_of
+from plateau_doctor.series import Curve
 
 LOSSES = ("train_loss", "val_loss")
 

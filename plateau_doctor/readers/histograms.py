@@ -78,29 +78,44 @@ def from_rows(rows: np.ndarray) -> Histogram:
 
 def summary(histogram: Histogram) -> dict[str, float]:
     """Return the summary columns of `Run.histograms`, NaN for what an empty histogram does not have."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _summary(histogram)
+
+
+def _summary(histogram: Histogram) -> dict[str, float]:
     left, right, counts = histogram.bins.T
     n = float(counts.sum())
     if not n > 0:
         nothing = dict.fromkeys(("mean", "std", "low", "high", "zeros", "edge"), float("nan"))
         return {"count": 0.0, "norm": 0.0, **nothing}
-    with np.errstate(over="ignore", invalid="ignore"):
-        middle, width = left / 2 + right / 2, right - left
-        known = histogram.total is not None and histogram.squares is not None
-        total = histogram.total if known else float(counts @ middle)
-        squares = histogram.squares if known else float(counts @ (middle**2 + width**2 / 12))
-        mean = total / n if total is not None else float("nan")
-        square = max(squares, 0.0) if squares is not None and squares == squares else float("nan")
-        variance = max(square / n - mean**2, 0.0) if square == square and mean == mean else float("nan")
+    squares = histogram.squares
+    zeros = _zeros(left, right, counts, squares)
+    total, squares = (histogram.total, squares) if squares is not None else _sums(left, right, counts, zeros)
+    mean = total / n if total is not None else float("nan")
     return {
         "count": n,
-        "mean": float(mean),
-        "std": float(np.sqrt(variance)),
-        "norm": float(np.sqrt(square)),
+        "mean": mean,
+        "std": float(np.sqrt(np.maximum(squares / n - mean**2, 0.0))),  # both keep NaN
+        "norm": float(np.sqrt(np.maximum(squares, 0.0))),
         "low": float(left[0]),
         "high": float(right[-1]),
-        "zeros": _zeros(left, right, counts, square),
+        "zeros": zeros,
         "edge": _edge(left, right, counts),
     }
+
+
+def _sums(left: np.ndarray, right: np.ndarray, counts: np.ndarray, zeros: float) -> tuple[float, float]:
+    """Return sum and sum of squares, with each bin's mass spread evenly over it and the zeros at 0."""
+    spread = counts.copy()
+    if zeros > 0:
+        spread[_zero_bin(left, right, counts)] -= zeros * counts.sum()
+    middle, width = left / 2 + right / 2, right - left
+    return float(spread @ middle), float(spread @ (middle**2 + width**2 / 12))
+
+
+def _zero_bin(left: np.ndarray, right: np.ndarray, counts: np.ndarray) -> int:
+    """Return the bin that zeros lie in; bins are closed on the left, so it is the last that touches 0."""
+    return int(np.flatnonzero((left <= 0) & (right >= 0) & (counts > 0))[-1])
 
 
 def layer_and_kind(tag: str) -> tuple[str, str]:
@@ -153,7 +168,7 @@ def _bins_between(limits: np.ndarray, counts: np.ndarray, low: float, high: floa
     return np.stack([left, right, counts], axis=1)
 
 
-def _zeros(left: np.ndarray, right: np.ndarray, counts: np.ndarray, square: float) -> float:
+def _zeros(left: np.ndarray, right: np.ndarray, counts: np.ndarray, squares: float | None) -> float:
     """Return the share of exact zeros: all of a tiny bin at 0; of a wide one what it has above its neighbors."""
     n, span = counts.sum(), right[-1] - left[0]
     near = (left <= 0) & (right >= 0) & (counts > 0)
@@ -162,10 +177,10 @@ def _zeros(left: np.ndarray, right: np.ndarray, counts: np.ndarray, square: floa
     reach = np.maximum(np.abs(left), np.abs(right))
     tiny = near & ((reach <= TINY) | (reach <= TINY_SHARE * span))
     if tiny.any():
-        if counts[tiny].sum() == n and square > 0 and reach[tiny].max() > 0:
+        if counts[tiny].sum() == n and (squares is None or squares > 0) and reach[tiny].max() > 0:
             return float("nan")  # all values lie in there, and they are not all 0
         return float(counts[tiny].sum() / n)
-    at = int(np.flatnonzero(near)[-1])  # bins are closed on the left: zeros lie in the last that touches 0
+    at = _zero_bin(left, right, counts)
     beside = [counts[i] for i in (at - 1, at + 1) if 0 <= i < len(counts)]
     if not beside:
         return float(left[at] == 0 == right[at])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["HeldOut", "class_scores", "classes_in", "majority_share"]
+__all__ = ["HeldOut", "as_array", "class_scores", "classes_in", "majority_share"]
 
 PROBE = 64  # samples whose activations are recorded
 MOST_SAMPLES = 10_000  # samples predicted after each epoch
@@ -40,7 +40,9 @@ class HeldOut:
             return {}
         starts = range(0, len(self._truth), BATCH)
         rows = [np.arange(start, min(start + BATCH, len(self._truth))) for start in starts]
-        outputs = np.concatenate([_numpy(self._model(_take(self._inputs, r), training=False)) for r in rows])
+        outputs = np.concatenate(
+            [as_array(self._model(_take(self._inputs, r), training=False)) for r in rows]
+        )
         return class_scores(self._truth, self._chosen(outputs))
 
     def _classes(self, labels: Any) -> np.ndarray | None:
@@ -51,13 +53,22 @@ class HeldOut:
         if truth is None or len(np.unique(truth)) > 100:
             return None
         truth = truth[_spread(len(truth), MOST_SAMPLES)]
-        return truth if truth.min() >= 0 and truth.max() < max(2, shape[1]) else None
+        fits = int(truth.min()) >= 0 and int(truth.max()) < max(2, shape[1])
+        return truth if fits else None
 
     def _chosen(self, outputs: np.ndarray) -> np.ndarray:
         if outputs.shape[1] > 1:
-            return np.argmax(outputs, axis=1)
+            return np.asarray(outputs.argmax(axis=1))
         logits = getattr(self._model.loss, "from_logits", False)
         return np.asarray(outputs[:, 0] > (0.0 if logits else 0.5), dtype=int)
+
+
+def as_array(values: Any) -> np.ndarray:
+    """Return any framework's array or tensor as a numpy array."""
+    if hasattr(values, "detach"):  # a torch tensor, which may want its gradient or sit on a GPU
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values  # numpy has no bfloat16
+    return np.asarray(values)
 
 
 def class_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -76,10 +87,10 @@ def class_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 def classes_in(labels: Any) -> np.ndarray | None:
     """Return class labels as whole numbers, shape (n,), from whole numbers or one-hot rows; None if neither."""
-    values = _numpy(labels)
+    values = as_array(labels)
     if values.ndim == 2 and values.shape[1] > 1:
         one_hot = np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()
-        return values.argmax(axis=1) if one_hot else None
+        return np.asarray(values.argmax(axis=1)) if one_hot else None
     values = values.reshape(len(values), -1)
     if values.shape[1] != 1 or values.dtype.kind not in "iubf" or not len(values):
         return None
@@ -96,7 +107,7 @@ def _joined(batches: Iterable[Any]) -> tuple[Any, Any]:
     inputs, labels, rows = [], [], 0
     for batch in batches:
         inputs.append(batch[0])
-        labels.append(_numpy(batch[1]))
+        labels.append(as_array(batch[1]))
         rows += len(labels[-1])
         if rows >= MOST_SAMPLES:
             break
@@ -108,11 +119,11 @@ def _stack(parts: list[Any]) -> Any:
         return {key: _stack([part[key] for part in parts]) for key in parts[0]}
     if isinstance(parts[0], (tuple, list)):
         return [_stack(list(part)) for part in zip(*parts, strict=True)]
-    return np.concatenate([_numpy(part) for part in parts])
+    return np.concatenate([as_array(part) for part in parts])
 
 
 def _take(inputs: Any, rows: np.ndarray) -> Any:
-    return _each(lambda values: _numpy(values)[rows], inputs)
+    return _each(lambda values: as_array(values)[rows], inputs)
 
 
 def _each(change: Callable[[Any], Any], inputs: Any) -> Any:
@@ -131,9 +142,3 @@ def _first(inputs: Any) -> Any:
 
 def _spread(rows: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(int))
-
-
-def _numpy(values: Any) -> np.ndarray:
-    if hasattr(values, "detach"):  # a torch tensor, which may want its gradient or sit on a GPU
-        values = values.detach().cpu()
-    return np.asarray(values)

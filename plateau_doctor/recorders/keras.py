@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from plateau_doctor.recorders.held_out import HeldOut, classes_in, majority_share
+from plateau_doctor.recorders.held_out import HeldOut, as_array, classes_in, majority_share
 from plateau_doctor.recorders.keras_model import (
     activations_of,
     inner_optimizer,
@@ -25,7 +25,7 @@ from plateau_doctor.recorders.keras_model import (
     learning_rate_of,
     settings_of,
 )
-from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, never_raises, warn
+from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, never_raises, or_none, warn
 
 __all__ = ["Recorder"]
 
@@ -72,23 +72,22 @@ class Recorder:
     def on_train_begin(self, logs: Logs = None) -> None:  # noqa: ARG002
         """Open the file and wrap the optimizer."""
         self._tape = Tape(self._logdir, self._histograms)
-        self._kernels = kernels_of(self.model)
         self._step = self._next = self._next_loss = int(_array(inner_optimizer(self.model).iterations))
         self._next_activations = self._step
         self._before: dict[str, np.ndarray] = {}
+        self._kernels: dict[str, Any] = {}
+        self._probe: Any = None
         self._seen: tuple[float, float] | None = None
         self._rate, self._told = learning_rate_of(self.model), False
-        self._held_out = HeldOut(self._validation, self.model) if self._validation is not None else None
-        self._probe = self._make_probe()
-        try:
-            self._gradients = _Gradients(self.model, self._kernels)
-        except Exception as error:
-            warn(f"gradients are not recorded: {type(error).__name__}: {error}")
+        self._held_out: HeldOut | None = None
+        self._attached = False
+        self._attach()
 
     @never_raises
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:  # noqa: ARG002
         """Keep the weights as they are, where this step is one to record."""
         self._batch = batch
+        self._attach()
         if self._step >= min(self._next_loss, self._next):
             self._seen = self._loss_so_far()
         if self._step >= self._next:
@@ -113,10 +112,12 @@ class Recorder:
         tape = self._open()
         rates = ("learning_rate", "lr")  # other callbacks put the rate there
         values = {name: float(v) for name, v in (logs or {}).items() if name not in rates and np.ndim(v) == 0}
-        scores = self._held_out.scores() if self._held_out else {}
+        held_out = self._held_out
+        scores = or_none("recall", held_out.scores) if held_out else None
+        self._held_out = held_out if scores is not None else None
         tape.epoch(self._step, epoch + 1, self._rate, values, scores)
-        if self._probe and self._step >= self._next_activations:
-            outputs = self._probe(self._held_out.probe) if self._held_out else {}
+        if self._probe and held_out and self._step >= self._next_activations:
+            outputs = self._probe(held_out.probe)
             tape.activations(self._step, {name: _array(out) for name, out in outputs.items()})
             self._next_activations = self._step + self._every
 
@@ -128,6 +129,18 @@ class Recorder:
         self._gradients = None
         if self._tape:
             self._tape.close()
+
+    def _attach(self) -> None:
+        """Take hold of the layers as soon as there are any: a subclassed model makes them in its first batch."""
+        if self._attached or not self.model.trainable_variables:
+            return
+        self._attached = True
+        self._kernels = kernels_of(self.model)
+        self._gradients = or_none("gradients", lambda: _Gradients(self.model, self._kernels))
+        if self._validation is not None:
+            self._held_out = or_none("recall", lambda: HeldOut(self._validation, self.model))
+        if self._held_out and self._histograms:
+            self._probe = or_none("activations", self._make_probe)
 
     def _open(self) -> Tape:
         if self._tape is None:
@@ -158,16 +171,10 @@ class Recorder:
         return [Layer(n, gradients.get(n), self._before[n], after[n], steps) for n in self._kernels]
 
     def _make_probe(self) -> Any:
-        if self._held_out is None or not self._histograms:
-            return None
         import keras
 
-        try:
-            outputs = activations_of(self.model)
-            return keras.Model(inputs_of(self.model), outputs) if outputs else None
-        except Exception as error:
-            warn(f"activations are not recorded: {type(error).__name__}: {error}")
-            return None
+        outputs = activations_of(self.model)
+        return keras.Model(inputs_of(self.model), outputs) if outputs else None
 
     def _settings(self, batch_size: float) -> dict[str, float | str | bool | None]:
         import keras
@@ -260,6 +267,4 @@ def _as_callback(cls: type[Recorder]) -> type[Recorder]:
 
 
 def _array(value: Any) -> np.ndarray:
-    from keras import ops
-
-    return np.array(ops.convert_to_numpy(value), dtype=np.float32)
+    return as_array(getattr(value, "value", value)).astype(np.float32)

@@ -23,11 +23,12 @@ import numpy as np
 
 from plateau_doctor.recorders.events import EventWriter, Setting
 
-__all__ = ["LOSS_EVERY", "Layer", "Tape", "never_raises", "place", "warn"]
+__all__ = ["LOSS_EVERY", "Layer", "Tape", "never_raises", "or_none", "place", "warn"]
 
 LOSS_EVERY = 10  # steps between two records of the batch loss: 100 KB in 20,000 steps
 COARSE = 1.1**6  # every sixth of TensorFlow's edges: norms and zeros stay exact, a histogram takes 500 bytes
 
+Made = TypeVar("Made")
 Method = TypeVar("Method", bound=Callable[..., None])
 
 
@@ -137,6 +138,15 @@ def never_raises(method: Method) -> Method:
             warn(f"recording ends here, training goes on: {type(error).__name__}: {error}")
 
     return cast(Method, safe)
+
+
+def or_none(what: str, make: Callable[[], Made]) -> Made | None:
+    """Return what `make` makes; where it fails, say in one line that `what` is not recorded."""
+    try:
+        return make()
+    except Exception as error:
+        warn(f"{what}: not recorded, the rest is: {type(error).__name__}: {error}")
+        return None
 
 
 def warn(what: str) -> None:

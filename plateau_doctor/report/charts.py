@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from plateau_doctor.letters import visible
-from plateau_doctor.plateau import Curve, Plateau, curve_of
+from plateau_doctor.plateau import Plateau
 from plateau_doctor.report import pictures
 from plateau_doctor.report.pictures import Band, Drawing, Stroke
 from plateau_doctor.run import Run
+from plateau_doctor.series import Curve, curve_of
 
 __all__ = ["Chart", "Key", "curve_charts", "gradient_chart", "sparkline"]
 
@@ -87,7 +89,7 @@ def gradient_chart(run: Run) -> Chart | None:
     low, high = float(np.nanmin(logs)), float(np.nanmax(logs))
     low = max(low, high - DECADES_OF_HEAT)
     logs[values == 0] = low
-    ends = f"{10**low:.1e}", f"{10**high:.1e}"
+    ends = f"{10**low:.2g}", f"{10**high:.2g}"
     layers, steps = [visible(str(name)) for name in part.columns], [float(step) for step in part.index]
     return Chart(
         "Gradient norm by layer",
@@ -114,12 +116,10 @@ def sparkline(values: np.ndarray, width: int = 96, height: int = 24, most: int =
 
 def _curve_chart(title: str, run: Run, plateaus: Sequence[Plateau]) -> Chart | None:
     looks = PANELS[title]
-    found = {role: curve_of(run, role) for role in looks}
-    curves = {role: curve for role, curve in found.items() if curve is not None and len(curve.values) >= 2}
+    curves = {role: curve for role in looks if (curve := _drawable(run, role)) is not None}
     if not curves:
         return None
-    rate = curve_of(run, "learning_rate") if title == "Loss" else None
-    rate = rate if rate is not None and len(rate.values) >= 2 else None
+    rate = _drawable(run, "learning_rate") if title == "Loss" else None
     axis = _axis([*curves.values(), *([rate] if rate else [])])
     strokes = [_stroke(curve, axis, looks[role][1]) for role, curve in curves.items()]
     drawing = Drawing(
@@ -142,6 +142,12 @@ def _curve_chart(title: str, run: Run, plateaus: Sequence[Plateau]) -> Chart | N
     )
 
 
+def _drawable(run: Run, role: str) -> Curve | None:
+    """Return the curve of a role, None with fewer than two points at finite steps."""
+    curve = curve_of(run, role)
+    return curve if curve is not None and int(np.isfinite(curve.steps).sum()) >= 2 else None
+
+
 def _axis(curves: Sequence[Curve]) -> str:
     """Return `step` where the curves end at like steps; else `epoch` where all have epochs; else `step`."""
     ends = [float(curve.steps[-1]) for curve in curves]
@@ -151,18 +157,24 @@ def _axis(curves: Sequence[Curve]) -> str:
 
 
 def _stroke(curve: Curve, axis: str, look: str) -> Stroke:
-    x = curve.epochs if axis == "epoch" else curve.steps
-    kept = _thinned(np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(curve.values, dtype=float))
-    return Stroke(x[kept], curve.values[kept], look)
+    x = np.ascontiguousarray(curve.epochs if axis == "epoch" else curve.steps, dtype=float)
+    there = np.isfinite(x)
+    x, y = x[there], np.ascontiguousarray(curve.values, dtype=float)[there]
+    kept = _thinned(x, y)
+    return Stroke(x[kept], y[kept], look)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the indices of about 500 points that keep a curve's shape and extremes (MinMaxLTTB, Van Der Donckt 2023)."""
+    """Return the indices of about 500 points that keep a curve's shape and extremes.
+
+    Source: MinMaxLTTB, Van Der Donckt et al. 2023, arXiv:2305.00332.
+    """
     if len(y) <= MOST_POINTS:
         return np.arange(len(y))
-    from tsdownsample import MinMaxLTTBDownsampler
+    import tsdownsample
 
-    return np.asarray(MinMaxLTTBDownsampler().downsample(x, y, n_out=MOST_POINTS), dtype=np.int64)
+    thinner: Any = tsdownsample.MinMaxLTTBDownsampler
+    return np.asarray(thinner().downsample(x, y, n_out=MOST_POINTS), dtype=np.int64)
 
 
 def _bands(curves: Mapping[str, Curve], plateaus: Sequence[Plateau], axis: str) -> list[Band]:
@@ -172,7 +184,7 @@ def _bands(curves: Mapping[str, Curve], plateaus: Sequence[Plateau], axis: str) 
         if flat:
             x = curve.epochs if axis == "epoch" else curve.steps
             ends = [np.interp((p.start_step, p.end_step), curve.steps, x) for p in flat[-MOST_BANDS:]]
-            return [Band(float(start), float(end)) for start, end in ends]
+            return [Band(float(start), float(end)) for start, end in ends if math.isfinite(end - start)]
     return []
 
 

@@ -53,7 +53,6 @@ def _environment(folder: Path) -> Environment:
         "confidence": confidence,
         "number": number,
         "place": place_of,
-        "sentence": _sentence,
         "since": since,
         "strength": strength,
         "svg": _svg,
@@ -80,11 +79,6 @@ def _svg(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)
-
-
-def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _url(reference: str) -> str:

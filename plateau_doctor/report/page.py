@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import visible
-from plateau_doctor.plateau import Plateau, State, primary_curve
+from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.report.charts import Chart, curve_charts, gradient_chart, sparkline
 from plateau_doctor.report.words import (
     BLIND,
@@ -21,9 +21,11 @@ from plateau_doctor.report.words import (
     framework_of,
     grouped,
     last_plateau,
+    sentence,
     standing,
     summary,
 )
+from plateau_doctor.series import primary_curve
 
 if TYPE_CHECKING:
     from plateau_doctor.diagnosis import Diagnosis
@@ -31,12 +33,20 @@ if TYPE_CHECKING:
     from plateau_doctor.fix import Fix
     from plateau_doctor.run import Problem
 
-__all__ = ["Page", "Section", "Unlogged", "page_of"]
+__all__ = ["Finding", "Page", "Section", "Unlogged", "page_of"]
 
 MANY = 25  # runs from which on the healthy ones are folded and lose their charts
 MOST_CHARTED = 40  # runs with charts on one page, about 60 KB each
 MOST_PROBLEMS = 50
 ORDER: Sequence[Standing] = ("sick", "undetermined", "not judged", "fine")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cause that is named, and what mends it."""
+
+    diagnosis: Diagnosis
+    fixes: tuple[Fix, ...]
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,11 @@ class Section:
         state: Its state.
         standing: `sick`, `undetermined`, `not judged` or `fine`.
         headline: The answer in one sentence.
-        since: Its last plateau, None where there is none.
+        since: The flat stretch it ends in, None where it does not.
         cause: The likeliest cause, or what stands in its place.
         spark: Path of a small sketch of the primary curve; empty where there is none.
         charts: Its charts; empty where the page has too many runs.
-        diagnoses: Causes named, the likeliest first.
-        fixes: What to change, each once.
+        findings: Causes named, the likeliest first, each with its fixes.
         framework: `keras` or `torch`, for the code that is shown first.
         unlogged: What was not logged.
         alike: Look-alikes that are not named.
@@ -91,8 +100,7 @@ class Section:
     cause: str
     spark: str
     charts: tuple[Chart, ...]
-    diagnoses: tuple[Diagnosis, ...]
-    fixes: tuple[Fix, ...]
+    findings: tuple[Finding, ...]
     framework: str
     unlogged: tuple[Unlogged, ...]
     alike: tuple[str, ...]
@@ -170,7 +178,7 @@ def _answer(runs: Sequence[RunExamination]) -> str:
     if not runs:
         return "No training run was found"
     if len(runs) == 1:
-        return runs[0].headline[:1].upper() + runs[0].headline[1:]
+        return sentence(runs[0]).removesuffix(".")
     ailing = sum(standing(one) in ("sick", "undetermined") for one in runs)
     if not ailing:
         return f"Nothing wrong was found in {len(runs)} runs"
@@ -189,13 +197,12 @@ def _section(
         format=one.run.format,
         state=one.state,
         standing=standing(one),
-        headline=one.headline,
+        headline=sentence(one),
         since=last_plateau(one),
         cause=_cause(one),
         spark="" if curve is None else sparkline(curve.values),
         charts=charts,
-        diagnoses=one.diagnoses,
-        fixes=fixes_of(one, fixes),
+        findings=tuple(Finding(diagnosis, fixes_of(diagnosis, fixes)) for diagnosis in one.diagnoses),
         framework=framework_of(one.run),
         unlogged=_unlogged(one),
         alike=_alike(one),

@@ -26,6 +26,7 @@ LOOKS = {
     "validation": ("var(--s2,#b4530a)", [5, 3]),
     "rate": ("currentColor", [1, 0]),
 }
+LOST = "\N{MULTIPLICATION SIGN}"  # stands where a number is NaN or Inf
 BAD = "var(--bad,#c0262d)"
 
 
@@ -61,8 +62,7 @@ class Drawing:
 
 def curves(drawing: Drawing) -> str:
     """Return the SVG of a plot of curves."""
-    import altair as alt
-
+    alt = _altair()
     layers = [_band(alt, drawing)] if drawing.bands else []
     layers += [_line(alt, stroke, drawing) for stroke in drawing.strokes]
     layers += [_lost(alt, drawing)] if drawing.lost else []
@@ -77,8 +77,7 @@ def heat_map(
     logs: np.ndarray, steps: Sequence[float], layers: Sequence[str], ends: tuple[float, float]
 ) -> str:
     """Return the SVG of log10 norms of shape (steps, layers), colored between `ends`; NaN is a cross."""
-    import altair as alt
-
+    alt = _altair()
     cells = [
         {"x": i, "layer": j, "value": float(logs[i, j])}
         for i in range(len(steps))
@@ -93,12 +92,19 @@ def heat_map(
     known = alt.Data(values=[cell for cell in cells if math.isfinite(cell["value"])])
     lost = alt.Data(values=[{**cell, "value": None} for cell in cells if not math.isfinite(cell["value"])])
     rects = alt.Chart(known).mark_rect(aria=False).encode(x=across, y=down, color=color)
-    cross = alt.Chart(lost).mark_text(text="×", color=BAD, aria=False).encode(x=across, y=down)
+    cross = alt.Chart(lost).mark_text(text=LOST, color=BAD, aria=False).encode(x=across, y=down)
     size = {
         "width": WIDTH + LABELS - _extent(layers, LONGEST_NAME),
         "height": max(SHORTEST, ROW * len(layers)),
     }
     return _svg(alt, alt.layer(rects, cross).properties(**size))
+
+
+def _altair() -> Any:
+    """Import Altair when a chart is drawn; half a second that text and JSON need not pay."""
+    import altair
+
+    return altair
 
 
 def _axis_of_names(alt: Any, names: Sequence[str], most: int, limit: int) -> Any:
@@ -196,7 +202,7 @@ def _band(alt: Any, drawing: Drawing) -> Any:
 
 def _lost(alt: Any, drawing: Drawing) -> Any:
     data = alt.Data(values=[{"x": x} for x in drawing.lost])
-    mark = alt.Chart(data).mark_text(text="×", color=BAD, fontSize=13, aria=False)
+    mark = alt.Chart(data).mark_text(text=LOST, color=BAD, fontSize=13, aria=False)
     return mark.encode(x=_x(alt, drawing, labels=drawing.strip is None), y=alt.value(6))
 
 
@@ -230,4 +236,4 @@ def _svg(alt: Any, chart: Any) -> str:
         line=alt.LineConfig(strokeWidth=1.8, strokeJoin="round"),
     )
     chart.config = config
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+    return str(vl_convert.vegalite_to_svg(chart.to_dict(validate=False)))

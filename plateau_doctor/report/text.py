@@ -20,6 +20,7 @@ from plateau_doctor.report.words import (
     grouped,
     last_plateau,
     place_of,
+    sentence,
     shown,
     since,
     standing,
@@ -46,7 +47,7 @@ _SGR = {
     "code": "36",
 }
 _MARKS = {"sick": "✗", "undetermined": "?", "fine": "✓", "not judged": "·"}
-_ASCII = {"✗": "x", "✓": "ok", "·": "-", "…": "...", "│": "|"}
+_ASCII = {"✗": "x", "✓": "v", "·": "-", "…": "...", "│": "|"}
 _LABEL = 10  # columns of "  Cause   "
 
 
@@ -99,7 +100,7 @@ def concise(examination: Examination, *, color: bool = False, plain: bool = Fals
 def _line(one: RunExamination, page: Page) -> str:
     parts = [page.paint(f"{visible(one.run.name)}: ", "bold") + page.paint(STATES[one.state], standing(one))]
     plateau = last_plateau(one)
-    if plateau is not None and one.state in ("plateaued", "converged"):
+    if plateau is not None:
         parts[0] += page.paint(f" since {since(plateau)}")
     if one.diagnoses:
         parts.append(", ".join(f"{d.cause} ({confidence(d)})" for d in one.diagnoses))
@@ -112,12 +113,14 @@ def _line(one: RunExamination, page: Page) -> str:
 
 def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]:
     kind = standing(one)
-    title = page.wrap(f"{one.run.name}: {STATES[one.state]}", 3, _MARKS[kind])
-    lines = [page.paint(line.replace("  ", " ", 1) if i == 0 else line, kind) for i, line in enumerate(title)]
-    lines += page.wrap(_sentence(one))
+    title = page.wrap(f"{one.run.name}: {STATES[one.state]}", 2, _MARKS[kind])
+    lines = [page.paint(line, kind) for line in title]
+    lines += page.wrap(_answer(one))
     if kind == "sick":
         lines += (
-            _why(one, page) + _what_to_do(one, fixes_of(one, examination.fixes), page) + _others(one, page)
+            _why(one, page)
+            + _what_to_do(one, fixes_of(one.diagnoses[0], examination.fixes), page)
+            + _others(one, page)
         )
     elif kind == "undetermined":
         lines += _open(one, page)
@@ -128,11 +131,9 @@ def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]
     return lines
 
 
-def _sentence(one: RunExamination) -> str:
-    sentence = one.headline[:1].upper() + one.headline[1:]
-    if one.state == "improving" and not one.diagnoses:
-        sentence = f"No plateau found: {one.headline}"
-    return sentence if sentence.endswith((".", "?", "!")) else f"{sentence}."
+def _answer(one: RunExamination) -> str:
+    healthy = one.state == "improving" and not one.diagnoses
+    return f"No plateau found: {one.headline}." if healthy else sentence(one)
 
 
 def _why(one: RunExamination, page: Page) -> list[str]:
@@ -172,9 +173,11 @@ def _others(one: RunExamination, page: Page) -> list[str]:
     rest = [missing.log for missing in one.missing if top.cause not in missing.would_decide]
     if rest:
         lines += page.wrap(", ".join(rest), 15, "  Not logged", "dim")
-    also = [f"{d.cause} ({confidence(d)})" for d in one.diagnoses[1:]]
-    if also:
-        lines += page.wrap(", ".join(also), 15, "  Also seen", "dim")
+    for rank, also in enumerate(one.diagnoses[1:]):
+        change = f": {', '.join(also.fixes)}" if also.fixes else ""
+        lines += page.wrap(
+            f"{also.cause} ({confidence(also)}){change}", 15, "" if rank else "  Also seen", "dim"
+        )
     alike = [cause for cause in top.confused_with if cause not in {d.cause for d in one.diagnoses}]
     if alike:
         lines += page.wrap(", ".join(alike), 15, "  Look-alikes", "dim")

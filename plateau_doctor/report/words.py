@@ -26,6 +26,7 @@ __all__ = [
     "last_plateau",
     "number",
     "place_of",
+    "sentence",
     "shown",
     "since",
     "standing",
@@ -98,14 +99,23 @@ def since(plateau: Plateau) -> str:
 
 
 def last_plateau(one: RunExamination) -> Plateau | None:
-    """Return the last flat stretch of the primary series."""
+    """Return the flat stretch that a stuck or converged run ends in; None for any other run."""
+    if one.state not in ("plateaued", "converged"):
+        return None
     return next((p for p in reversed(one.plateaus) if p.tag == one.primary), None)
 
 
-def fixes_of(one: RunExamination, fixes: Mapping[str, Fix]) -> tuple[Fix, ...]:
-    """Return the fixes of a run's causes, each once, those of the likeliest cause first."""
-    names = dict.fromkeys(name for diagnosis in one.diagnoses for name in diagnosis.fixes)
-    return tuple(fixes[name] for name in names if name in fixes)
+def fixes_of(diagnosis: Diagnosis, fixes: Mapping[str, Fix]) -> tuple[Fix, ...]:
+    """Return the fixes of a cause, the first to try first."""
+    return tuple(fixes[name] for name in dict.fromkeys(diagnosis.fixes) if name in fixes)
+
+
+def sentence(one: RunExamination) -> str:
+    """Return a run's headline as a sentence; a tag that it begins with keeps its letters."""
+    text = one.headline
+    if not (one.primary and text.startswith(one.primary)):
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def grouped(missing: Sequence[Missing]) -> list[tuple[str, str]]:

@@ -49,7 +49,9 @@ def test_summaries_come_close_to_those_of_the_values(name: str, make) -> None:
     assert found["norm"] == pytest.approx(np.linalg.norm(values), rel=0.03)
     assert (found["low"], found["high"]) == pytest.approx((values.min(), values.max()))
     low, high = values.min() + 0.05 * np.ptp(values), values.max() - 0.05 * np.ptp(values)
-    assert found["edge"] == pytest.approx(np.mean((values <= low) | (values >= high)), abs=0.05)
+    # a bucket near 1 of the legacy kind is 0.1 wide, twice the edge: where in it the mass lies cannot be told
+    coarse = 0.2 if name == "saturated" else 0.05
+    assert found["edge"] == pytest.approx(np.mean((values <= low) | (values >= high)), abs=coarse)
     assert found["zeros"] == pytest.approx(np.mean(values == 0), abs=0.05)
 
 
@@ -61,7 +63,7 @@ def test_a_tensor_of_zeros_is_all_zeros(make) -> None:
 
 def test_a_constant_is_not_taken_for_zero_because_tensorflow_widens_its_bin() -> None:
     found = summary(from_rows(tf2_rows(np.full(10, 0.3))))
-    assert (found["zeros"], found["mean"], found["std"]) == (0.0, 0.3, 0.0)
+    assert (found["zeros"], found["mean"], found["std"]) == pytest.approx((0.0, 0.3, 0.0), abs=1e-7)
 
 
 def test_values_too_small_for_the_buckets_are_not_called_zeros() -> None:

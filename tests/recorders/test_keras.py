@@ -38,7 +38,9 @@ def model_of(learning_rate: float = 0.1, bias: float = 0.0):
             keras.layers.Dense(3, activation="softmax", kernel_regularizer=keras.regularizers.L2(0.01)),
         ]
     )
-    model.compile(keras.optimizers.SGD(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model
 
 
@@ -51,7 +53,9 @@ def data_of(samples: int = 48) -> tuple[np.ndarray, np.ndarray]:
 def fit(model, logdir: Path, epochs: int = 2, **options):
     x, y = data_of()
     recorder = Recorder(logdir, **{"every": 4, "validation_data": (x, y), "labels": y, **options})
-    return model.fit(x, y, batch_size=8, epochs=epochs, validation_data=(x, y), verbose=0, callbacks=[recorder])
+    return model.fit(
+        x, y, batch_size=8, epochs=epochs, validation_data=(x, y), verbose=0, callbacks=[recorder]
+    )
 
 
 def values_in(logdir: Path) -> dict[str, dict[int, object]]:
@@ -72,7 +76,11 @@ def note(event: Event, found: dict[str, dict[int, object]]) -> None:
 def test_epochs_are_written_at_the_training_step_under_two_sides(tmp_path: Path) -> None:
     history = fit(model_of(), tmp_path).history
     found = values_in(tmp_path)
-    for tag, key in (("train/loss", "loss"), ("validation/loss", "val_loss"), ("validation/accuracy", "val_accuracy")):
+    for tag, key in (
+        ("train/loss", "loss"),
+        ("validation/loss", "val_loss"),
+        ("validation/accuracy", "val_accuracy"),
+    ):
         assert list(found[tag]) == [6, 12]
         assert list(found[tag].values()) == pytest.approx(history[key], rel=1e-6)
     assert found["epoch"] == {6: 1.0, 12: 2.0}
@@ -122,7 +130,9 @@ def test_dead_units_show_as_exact_zeros(tmp_path: Path) -> None:
     found = values_in(tmp_path)
     for tag in ("gradients/00_dense/kernel", "activations/00_dense"):
         for buckets in found[tag].values():
-            zeros = sum(n for limit, n in zip(buckets.bucket_limit, buckets.bucket, strict=True) if limit == ZERO_EDGE)
+            zeros = sum(
+                n for limit, n in zip(buckets.bucket_limit, buckets.bucket, strict=True) if limit == ZERO_EDGE
+            )
             assert zeros == buckets.num > 0
 
 
@@ -147,7 +157,6 @@ def test_settings_tell_how_it_was_trained(tmp_path: Path) -> None:
 @needs_keras
 def test_recording_changes_nothing_in_the_training(tmp_path: Path) -> None:
     with_recorder, without = model_of(), model_of()
-    with_recorder.optimizer.apply  # noqa: B018
     keras.utils.set_random_seed(1)
     recorded = fit(with_recorder, tmp_path).history
     x, y = data_of()
@@ -176,7 +185,9 @@ def test_an_unwritable_folder_warns_once_and_lets_the_training_run(
     with caplog.at_level(logging.WARNING, logger="plateau_doctor"):
         history = fit(model_of(), tmp_path / "file").history
     assert len(history["loss"]) == 2
-    assert [r.getMessage().count("recording ends here") for r in caplog.records if r.name == "plateau_doctor"] == [1]
+    assert [
+        r.getMessage().count("recording ends here") for r in caplog.records if r.name == "plateau_doctor"
+    ] == [1]
 
 
 @needs_keras
@@ -191,6 +202,16 @@ def test_a_disk_that_fills_up_ends_the_recording_and_not_the_training(
         history = fit(model_of(), tmp_path).history
     assert len(history["loss"]) == 2
     assert "No space left" in caplog.text
+
+
+@needs_keras
+def test_unusable_validation_data_costs_only_what_it_was_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="plateau_doctor"):
+        fit(model_of(), tmp_path, validation_data=7)
+    assert caplog.text.count("not recorded, the rest is") == 1
+    assert {"train/loss", "gradients/00_dense/kernel"} <= set(values_in(tmp_path))
 
 
 @needs_keras

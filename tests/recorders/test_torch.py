@@ -18,7 +18,9 @@ torch = pytest.importorskip("torch")
 
 def model_of(bias: float | None = None):
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Dropout(0.25), torch.nn.Linear(6, 3))
+    model = torch.nn.Sequential(
+        torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Dropout(0.25), torch.nn.Linear(6, 3)
+    )
     if bias is not None:
         torch.nn.init.constant_(model[0].bias, bias)
     return model
@@ -78,7 +80,9 @@ def test_dead_units_show_as_exact_zeros(tmp_path: Path) -> None:
     for tag in ("gradients/00_0/weight", "activations/00_1"):
         assert list(found[tag]) == [1, 6, 11]
         for buckets in found[tag].values():
-            zeros = sum(n for limit, n in zip(buckets.bucket_limit, buckets.bucket, strict=True) if limit == ZERO_EDGE)
+            zeros = sum(
+                n for limit, n in zip(buckets.bucket_limit, buckets.bucket, strict=True) if limit == ZERO_EDGE
+            )
             assert zeros == buckets.num > 0
 
 

@@ -280,3 +280,10 @@ def test_no_numbers_break_the_page(values):
         Run("r", "r", "csv", scalars, histogram_frame(rows)), "too_short", "too short"
     )
     assert Elements(render(samples.examination(one), "html")).open == []
+
+
+def test_an_endless_step_does_not_break_the_page():
+    rows = samples.rows("train_loss", np.linspace(2, 1, 10))
+    rows[-1]["step"] = math.inf
+    one = samples.RunExamination(Run("r", "r", "csv", scalar_frame(rows)), "improving", "still improving")
+    assert "9 of 10 points drawn" in render(samples.examination(one), "html")
