@@ -98,7 +98,7 @@ CASES = {
             learning_rate=0.02,
             batch_size=8,
             epochs=12,
-            every=420,
+            every=500,
         ),
         {"init_variance": 2.0},
     ),
@@ -112,7 +112,7 @@ CASES = {
         Setup(flipped_labels=0.4, dense=48, learning_rate=0.03, epochs=32, every=340), {"flipped_labels": 0.0}
     ),
     "small_dataset": Case(
-        Setup(samples=50, batch_size=10, dense=32, input_noise=0.2, epochs=32, every=32),
+        Setup(samples=50, batch_size=10, dense=32, input_noise=0.2, epochs=32, every=40),
         {"samples": 1200, "epochs": 3},  # 24 times the data, a tenth of the epochs
     ),
     "capacity_too_small": Case(

@@ -41,6 +41,7 @@ class Change:
     augmentation: tuple[str, ...] | None = None
     backbone: str | None = None
     unfreeze_last: int | None = None
+    train_all_layers: bool | None = None
     early_stopping_patience: int | None = None
 
 

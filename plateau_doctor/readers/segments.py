@@ -30,9 +30,9 @@ def segments_of(
     order = np.argsort(tags, kind="stable")
     bounds = np.flatnonzero(np.diff(tags[order], prepend=-1)) if n else np.empty(0, dtype=int)
     groups = np.split(order, bounds[1:])
-    fresh = np.zeros(n + 1, dtype=np.int64)  # the last break at or before each row
-    for at in sorted(breaks):
-        fresh[at:] = at
+    fresh = np.zeros(n + 1, dtype=np.int64)
+    fresh[list(breaks)] = list(breaks)
+    fresh = np.maximum.accumulate(fresh)  # the last break at or before each row
     found = [hit for rows in groups if len(rows) > 1 for hit in _restarts(rows, steps, fresh)]
     begins, unmarked = _boundaries(sorted(found))
     segment = np.searchsorted(np.array(begins, dtype=np.int64), np.arange(n), side="right")
@@ -45,15 +45,18 @@ def segments_of(
 
 def _restarts(rows: np.ndarray, steps: np.ndarray, fresh: np.ndarray) -> list[tuple[int, int, int]]:
     """Return (row, row before it, break before it or -1) for each restart that one tag shows."""
-    own = steps[rows]
+    # batches that were logged at one step count once
+    changed = np.flatnonzero(np.diff(steps[rows], prepend=np.nan) != 0)
+    own, firsts, befores = steps[rows][changed], rows[changed], rows[changed - 1]
     if (np.diff(own) >= 0).all():
         return []
     found: list[tuple[int, int, int]] = []
     seen, top, begin = {float(own[0])}, own[0], 0
     for i in range(1, len(own)):
-        at_break = fresh[rows[i]] > rows[i - 1]
+        row, before = int(firsts[i]), int(befores[i])
+        at_break = bool(fresh[row] > before)
         if own[i] < top and _goes_on(own, i, top, at_break, float(own[i]) in seen, i - begin):
-            found.append((int(rows[i]), int(rows[i - 1]), int(fresh[rows[i]]) if at_break else -1))
+            found.append((row, before, int(fresh[row]) if at_break else -1))
             seen, top, begin = set(), own[i], i
         seen.add(float(own[i]))
         top = max(top, own[i])
@@ -68,7 +71,7 @@ def _goes_on(own: np.ndarray, i: int, top: float, at_break: bool, known: bool, r
     if i + 1 == len(own) or own[i + 1] < own[i]:
         return False
     if at_break:
-        return bool(own[i + 1] > own[i])
+        return True
     overtakes_many = reached > DEPTH and bool((own[i - DEPTH - 1 : i] > own[i]).all())
     return bool(own[i + 1] <= top) and (known or overtakes_many)
 
@@ -88,8 +91,8 @@ def _boundaries(found: list[tuple[int, int, int]]) -> tuple[list[int], int]:
 def _live(segment: np.ndarray, steps: np.ndarray) -> np.ndarray:
     live = np.ones(len(steps), dtype=bool)
     rewritten = np.inf  # the first step that any later segment writes
-    for part in np.unique(segment)[::-1]:
-        mine = np.flatnonzero(segment == part)
-        live[mine] = steps[mine] < rewritten
-        rewritten = min(rewritten, float(steps[mine[0]]))
+    starts = np.flatnonzero(np.diff(segment, prepend=-1))
+    for start, end in zip(starts[::-1], np.append(starts[1:], len(steps))[::-1], strict=True):
+        live[start:end] = steps[start:end] < rewritten
+        rewritten = min(rewritten, float(steps[start]))
     return live

@@ -149,11 +149,15 @@ def _drawable(run: Run, role: str) -> Curve | None:
 
 
 def _axis(curves: Sequence[Curve]) -> str:
-    """Return `step` where the curves end at like steps; else `epoch` where all have epochs; else `step`."""
+    """Return the axis that all curves share.
+
+    `step` where they end at like steps (called `epoch` where the steps are epochs), else `epoch` where all
+    have epochs, else `step`.
+    """
     ends = [float(curve.steps[-1]) for curve in curves]
-    alike = min(ends) >= 0.5 * max(ends)
     epochs = all(np.isfinite(curve.epochs).all() and len(np.unique(curve.epochs)) > 2 for curve in curves)
-    return "epoch" if epochs and not alike else "step"
+    same = all(np.array_equal(curve.epochs, curve.steps) for curve in curves)
+    return "epoch" if epochs and (same or min(ends) < 0.5 * max(ends)) else "step"
 
 
 def _stroke(curve: Curve, axis: str, look: str) -> Stroke:

@@ -28,6 +28,25 @@ def test_a_resumed_file_rewrites_steps_and_the_old_rows_stay_but_are_not_live(tm
     assert run.problems == ()
 
 
+def test_a_resumed_file_may_log_other_steps_than_the_first(tmp_path: Path) -> None:
+    write(tmp_path / "events.out.tfevents.1", curve("loss", [0, 10, 20, 30], time=1000))
+    write(tmp_path / "events.out.tfevents.2", curve("loss", [25, 35, 45], time=5000))
+    assert live_steps(one_run(tmp_path), "loss") == [0, 10, 20, 25, 35, 45]
+
+
+def test_a_later_file_that_evaluates_an_old_step_again_is_no_restart(tmp_path: Path) -> None:
+    write(tmp_path / "events.out.tfevents.1", curve("val_loss", range(10), time=1000))
+    write(tmp_path / "events.out.tfevents.2", curve("val_loss", [4, 4, 4], time=5000))
+    assert one_run(tmp_path).scalars["live"].all()
+
+
+def test_a_restarted_log_of_single_batches_is_cut_before_its_first_batch() -> None:
+    steps = np.repeat([*range(6), *range(2, 8)], 3).astype(float)
+    segment, live, _ = segments_of(np.zeros(len(steps), dtype=int), steps)
+    assert segment.tolist() == [0] * 18 + [1] * 18
+    assert live.tolist() == [True] * 6 + [False] * 12 + [True] * 18
+
+
 def test_files_are_taken_in_the_order_of_their_times_not_of_their_names(tmp_path: Path) -> None:
     late = Event(wall_time=9000.0, file_version="brain.Event:2")
     write(tmp_path / "events.out.tfevents.1", curve("loss", range(5, 10), time=9000), late)
@@ -113,6 +132,8 @@ def test_what_is_no_restart_stays_live(steps: list[int]) -> None:
         ([10, 20, 30, 20, 30, 40], 2),  # one checkpoint back
         ([*range(50), *range(50)], 50),
         ([*range(50), *range(20, 40), *range(30, 60)], 40),
+        ([*range(50), *range(30, 60), *range(10, 70)], 70),
+        ([0, 1, 2, 3, 4, 1, 2, 3, 4, 5], 4),
     ],
 )
 def test_what_is_a_restart_rewrites(steps: list[int], dead: int) -> None:

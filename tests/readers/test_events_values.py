@@ -156,6 +156,26 @@ def test_unknown_fields_and_groups_are_skipped() -> None:
     assert list(fields(group + b"\x08\x05", 0, len(group) + 2)) == [(1, 0, 5, len(group) + 2)]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00\x01",
+        b"\x08",
+        b"\x08" + b"\xff" * 11,
+        b"\x0a\x05ab",
+        b"\x09\x00",
+        b"\x0e",
+        b"\x0b",
+        b"\x0b\x14",
+        b"\x0c",
+    ],
+    ids="zero-number cut-varint long-varint cut-bytes cut-double bad-kind open-group crossed-group lone-end".split(),
+)
+def test_bytes_that_are_no_message_are_an_error(data: bytes) -> None:
+    with pytest.raises(WireError):
+        list(fields(data, 0, len(data)))
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60))
 def test_random_bytes_are_a_message_or_a_named_error(data: bytes) -> None:

@@ -236,6 +236,11 @@ def test_a_curve_over_three_decades_is_drawn_on_a_log_scale_and_one_over_one_is_
     assert "log scale" not in notes(-1, -1000)
 
 
+def test_steps_that_are_epochs_are_called_epochs():
+    assert charts.curve_charts(samples.healthy().run, ())[0].label.startswith("Loss by epoch")
+    assert charts.curve_charts(samples.stuck().run, ())[0].label.startswith("Loss by step")
+
+
 def test_thinning_keeps_a_single_spike():
     values = np.ones(20_000)
     values[12_345] = 50.0
