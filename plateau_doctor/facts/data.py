@@ -20,6 +20,13 @@ def per_class(logged: Logged, _: str) -> Value:
     return None if number is None or not classes else float(number) / classes
 
 
+@fact("net.per_sample", "parameters a sample", "parameters")
+def parameters_per_sample(logged: Logged, _: str) -> Value:
+    """Trainable parameters over training samples, where both were logged."""
+    number, parameters = samples(logged, ""), logged.setting("parameters", "num_parameters", "n_params", "num_params")
+    return None if not number or parameters is None else parameters / float(number)
+
+
 @fact("data.dropout", "rate", "regularization")
 def dropout(logged: Logged, _: str) -> Value:
     """Highest dropout rate, where logged."""

@@ -32,6 +32,9 @@ def late(curve: Curve) -> np.ndarray:
 @fact("state.name", "text", "train_loss")
 def state_name(logged: Logged, _: str) -> Value:
     """State of the run by its primary series: improving, plateaued, converged, diverged, too_short ..."""
+    lost = nonfinite(logged, "train_loss")
+    if isinstance(lost, float) and lost >= 0.5:
+        return "diverged"
     curve = logged.primary
     plateaus = logged.plateaus(curve.role) if curve is not None else ()
     rate = logged.curve("learning_rate")

@@ -31,6 +31,7 @@ NEEDS: Mapping[str, Need] = {
     "val_metric": Need("validation accuracy", "log the validation metric each epoch, as `val_accuracy`"),
     "optimizer": Need("name of the optimizer", "log it as a hyper-parameter `optimizer`"),
     "samples": Need("number of training samples", "log it as a hyper-parameter `samples`"),
+    "parameters": Need("number of trainable parameters", "log it as a hyper-parameter `parameters`"),
     "classes": Need("number of classes", "log it as a hyper-parameter `classes`"),
     "majority_share": Need("share of the largest class", "log it as a hyper-parameter `majority_share`"),
     "regularization": Need(

@@ -16,6 +16,9 @@ def frozen(logged: Logged, _: str) -> Value:
     if wide is None or len(wide) < 3:
         return None
     values = wide.to_numpy(dtype=float)
+    values = values[:, np.isfinite(values).sum(axis=0) >= 3]
+    if not values.size:
+        return None
     span = np.nanmax(values, axis=0) - np.nanmin(values, axis=0)
     return float(np.mean(span <= 1e-7 * np.maximum(np.nanmax(np.abs(values), axis=0), 1e-12)))
 
