@@ -25,6 +25,7 @@ PLATEAU_LABELS = ("plateau from start", "early plateau")
 OVERFIT_CAUSES = {"overfitting", "small_dataset", "label_noise"}
 HEALTHY = "healthy/converging"
 NEAR = 0.2
+WORTH = ("unjudged", "calm", "missed", "accused", "seen")  # which trial of several stands for the file
 
 
 def main() -> None:
@@ -44,7 +45,9 @@ def main() -> None:
 
 
 def table(folder: Path, rows: list[dict[str, str]], found: Examination, verbose: bool) -> None:
-    runs = {str(Path(one.run.source)): one for one in found.runs}
+    runs: dict[str, list[RunExamination]] = defaultdict(list)
+    for each in found.runs:
+        runs[str(Path(each.run.source))].append(each)
     named = defaultdict(list)
     for problem in found.problems:
         named[str(Path(problem.path))].append(f"{problem.what}: {problem.why}")
@@ -53,7 +56,10 @@ def table(folder: Path, rows: list[dict[str, str]], found: Examination, verbose:
     silent, accused, missed = [], [], []
     for row in rows:
         file = folder / row["file"]
-        one = find(file, runs)
+        mine = find(file, runs)
+        one = max(
+            mine, key=lambda each: WORTH.index(judge(row, each)), default=None
+        )  # a file of several trials
         problems = named.get(str(file), [])
         if one is None and not problems:
             silent.append(row["file"])
@@ -93,12 +99,15 @@ def table(folder: Path, rows: list[dict[str, str]], found: Examination, verbose:
         print(f"  {count:4} {why}")
 
 
-def find(file: Path, runs: dict[str, RunExamination]) -> RunExamination | None:
-    """Return the run that a file belongs to: its own, its folder's, or that of the folder above."""
+def find(file: Path, runs: dict[str, list[RunExamination]]) -> list[RunExamination]:
+    """Return the runs that a file holds or belongs to: its own, its folder's, or those of the folder above.
+
+    A copy of a run that was joined with another file of its folder stands under that file.
+    """
     for place in (file, file.parent, file.parent.parent):
-        if str(place) in runs and (place == file or runs[str(place)].run.format != "csv"):
+        if runs.get(str(place)):
             return runs[str(place)]
-    return None
+    return [one for each in runs.values() for one in each if str(file) in one.run.reasons.get("joined", "")]
 
 
 def judge(row: dict[str, str], one: RunExamination | None) -> str:

@@ -100,7 +100,7 @@ def test_a_flipped_bit_loses_one_record_and_is_named(
     assert _run(["analyze", str(tmp_path), "--format", "json"]) == OK
     found = json.loads(capsys.readouterr().out)
     assert found["runs"][0]["problems"]
-    assert found["runs"][0]["state"] == "improving"
+    assert found["runs"][0]["state"] == "converged", "the rest of the curve is still there"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
@@ -117,11 +117,14 @@ def test_a_file_that_cannot_be_opened_is_named(
 ) -> None:
     (tmp_path / "history.csv").write_text(CSV)
 
-    def refuse(*_: object, **__: object) -> object:
-        raise PermissionError(13, "Permission denied")
+    opened = Path.open
+
+    def refuse(path: Path, *rest: object, **named: object) -> object:
+        if tmp_path in path.parents:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *rest, **named)  # type: ignore[call-overload]
 
     monkeypatch.setattr(Path, "open", refuse)
-    monkeypatch.setattr(Path, "read_bytes", refuse)
     assert _run(["analyze", str(tmp_path)]) == NOTHING
     assert "ermission" in said(capsys)
 

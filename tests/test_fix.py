@@ -55,7 +55,15 @@ def test_the_keras_code_runs(fix: Fix, tmp_path: Path, monkeypatch: pytest.Monke
     model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
     model.compile(keras.optimizers.SGD(0.1), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = rng.random((40, 8, 8, 1)).astype("float32"), np.arange(40) % 10
-    names = {"x_train": x, "y_train": y, "x_val": x, "y_val": y, "mean": 0.5, "deviation": 0.2, "weights": None}
+    names = {
+        "x_train": x,
+        "y_train": y,
+        "x_val": x,
+        "y_val": y,
+        "mean": 0.5,
+        "deviation": 0.2,
+        "weights": None,
+    }
     exec(shorter(fix.snippets["keras"]), {"keras": keras, "np": np, "model": model, **names})
 
 
@@ -97,10 +105,23 @@ def test_the_torch_code_runs(fix: Fix, tmp_path: Path, monkeypatch: pytest.Monke
 
 def shorter(code: str) -> str:
     """The code as it stands, with fewer epochs: the test asks whether it runs, not how well it trains."""
-    return code.replace("epochs=30", "epochs=1").replace("epochs=100", "epochs=1").replace("epochs=200", "epochs=2")
+    return (
+        code.replace("epochs=30", "epochs=1")
+        .replace("epochs=100", "epochs=1")
+        .replace("epochs=200", "epochs=2")
+    )
 
 
-GOOD = 'title = "T"\nadvice = "A. B."\nwhy = "W"\nreferences = ["R"]\n[change]\nclip_norm = 1.0\n[snippets]\nkeras = "x"\n'
+GOOD = """\
+title = "T"
+advice = "A. B."
+why = "W"
+references = ["R"]
+[change]
+clip_norm = 1.0
+[snippets]
+keras = "x"
+"""
 
 
 def test_a_good_file_is_read_into_its_types(tmp_path: Path) -> None:

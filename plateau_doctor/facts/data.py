@@ -23,7 +23,10 @@ def per_class(logged: Logged, _: str) -> Value:
 @fact("net.per_sample", "parameters a sample", "parameters")
 def parameters_per_sample(logged: Logged, _: str) -> Value:
     """Trainable parameters over training samples, where both were logged."""
-    number, parameters = samples(logged, ""), logged.setting("parameters", "num_parameters", "n_params", "num_params")
+    number, parameters = (
+        samples(logged, ""),
+        logged.setting("parameters", "num_parameters", "n_params", "num_params"),
+    )
     return None if not number or parameters is None else parameters / float(number)
 
 

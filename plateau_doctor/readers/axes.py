@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -9,12 +10,13 @@ import pandas as pd
 
 from plateau_doctor.run import SCALAR_COLUMNS, scalar_frame
 
-__all__ = ["BLANK", "curves"]
+__all__ = ["BLANK", "curves", "trials"]
 
 BLANK = -1.7e308  # an empty cell: nothing was logged there, whereas NaN is a value
-STEPS = ("step", "steps", "global_step", "iteration", "iterations", "iter", "iter_num", "total_timesteps",
-         "time/total_timesteps", "timesteps", "num_timesteps", "frame", "frames", "batch", "n_iter", "trainer/global_step",
-         "_step", "update", "updates", "n_updates", "current_iter")  # fmt: skip
+STEPS = tuple(
+    "step steps global_step iteration iterations iter iter_num total_timesteps time/total_timesteps timesteps "
+    "num_timesteps frame frames batch n_iter trainer/global_step _step update updates n_updates current_iter".split()
+)
 EPOCHS = ("epoch", "epochs", "ep", "current_epoch", "epoch_num")
 CLOCKS = ("wall time", "wall_time", "timestamp", "_timestamp")
 
@@ -74,20 +76,50 @@ def _filled(column: pd.Series) -> np.ndarray:
     return values.fillna(0.0).to_numpy(dtype=float)
 
 
-def _segments(steps: np.ndarray) -> np.ndarray:
-    """Return the segment of each row: +1 wherever the axis falls back, with more to come from there.
+def trials(scalars: pd.DataFrame) -> list[pd.DataFrame]:
+    """Return one `scalars` frame a training, where one file holds several that each began anew.
 
-    Rows that are merely out of order (one late row among its neighbors) are no restart.
+    A segment that starts at the axis' beginning is a training of its own when its loss starts nearer to where
+    the segment before had started than to where that one had ended; else it is a resumed run.
     """
-    falls = np.flatnonzero(np.diff(steps) < 0) + 1
-    real = [
-        i
-        for i in falls
-        if i + 1 >= len(steps) or steps[min(i + 1, len(steps) - 1)] <= steps[i - 1] or i == len(steps) - 1
-    ]
+    loss = next((tag for tag in dict.fromkeys(scalars["tag"]) if "loss" in str(tag).lower()), None)
+    if loss is None or scalars["segment"].max() == 0:
+        return [scalars]
+    rows = scalars[scalars["tag"] == loss]
+    parts = [part for _, part in rows.groupby("segment", sort=True)]
+    begins = [0]
+    for before, after in itertools.pairwise(parts):
+        first, last, new = (
+            float(v) for v in (before["value"].iloc[0], before["value"].iloc[-1], after["value"].iloc[0])
+        )
+        anew = after["step"].iloc[0] <= rows["step"].min() and abs(new - first) < abs(new - last)
+        if anew:
+            begins.append(int(after["segment"].iloc[0]))
+    if len(begins) == 1:
+        return [scalars]
+    owner = np.searchsorted(begins, scalars["segment"].to_numpy(), side="right") - 1
+    return [_renumbered(scalars[owner == i]) for i in range(len(begins))]
+
+
+def _renumbered(scalars: pd.DataFrame) -> pd.DataFrame:
+    """Return one trial's rows with segments from 0, live as far as this trial itself has not rewritten them."""
+    segment = scalars["segment"] - scalars["segment"].min()
+    live = np.ones(len(scalars), dtype=bool)
+    for _, at in scalars.reset_index(drop=True).groupby("tag", sort=False).indices.items():
+        live[at] = _live(scalars["step"].to_numpy()[at], segment.to_numpy()[at])
+    return scalars.assign(segment=segment, live=live).reset_index(drop=True)
+
+
+def _segments(steps: np.ndarray) -> np.ndarray:
+    """Return the segment of each row, (n,): one more wherever the axis falls back.
+
+    A single late row, after which the axis goes on above where it was, is no restart.
+    """
     segment = np.zeros(len(steps), dtype=np.int64)
-    for i in real:
-        segment[i:] += 1
+    for i in (int(fall) + 1 for fall in np.flatnonzero(np.diff(steps) < 0)):
+        late = i + 1 < len(steps) and steps[i + 1] > steps[i - 1]
+        if not late:
+            segment[i:] += 1
     return segment
 
 

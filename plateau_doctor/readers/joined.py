@@ -65,6 +65,7 @@ def _series(run: Run, role: str) -> list[np.ndarray]:
 
 def _agree(one: np.ndarray, other: np.ndarray) -> bool:
     n = min(len(one), len(other))
-    if n < FEWEST_POINTS or max(len(one), len(other)) > 1.5 * n or np.ptp(one[:n]) == 0:
+    finite = one[:n][np.isfinite(one[:n])]
+    if len(finite) < FEWEST_POINTS or max(len(one), len(other)) > 1.5 * n or np.ptp(finite) == 0:
         return False
-    return float(np.mean(np.isclose(one[:n], other[:n], rtol=TOLERANCE, atol=1e-7))) >= AGREE
+    return float(np.mean(np.isclose(one[:n], other[:n], rtol=TOLERANCE, atol=1e-7, equal_nan=True))) >= AGREE

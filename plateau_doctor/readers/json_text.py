@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -20,9 +20,10 @@ def parsed(text: str) -> object | None:
     Nesting that would exhaust the stack counts as no JSON.
     """
     try:
-        return json.loads(text)
+        value: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
+    return value
 
 
 def numbers_of(record: Mapping[str, object], prefix: str = "", depth: int = 0) -> dict[str, float]:
@@ -40,14 +41,9 @@ def numbers_of(record: Mapping[str, object], prefix: str = "", depth: int = 0) -
 
 def table_of(records: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """Return records as a table of floats, a row each, `BLANK` where a record lacks a name."""
-    rows: Sequence[dict[str, float]] = [numbers_of(record) for record in records]
-    return (
-        pd.DataFrame(rows, columns=list(dict.fromkeys(key for row in rows for key in row)))
-        .astype("float64")
-        .where(pd.DataFrame([{key: True for key in row} for row in rows]).notna(), BLANK)
-        if rows
-        else pd.DataFrame()
-    )
+    rows = [numbers_of(record) for record in records]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pd.DataFrame({name: [row.get(name, BLANK) for row in rows] for name in names}, dtype="float64")
 
 
 def _float(value: float) -> float:

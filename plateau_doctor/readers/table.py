@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.readers.axes import BLANK, curves
+from plateau_doctor.readers.axes import BLANK, curves, trials
 from plateau_doctor.run import Problem, Run
 
 __all__ = ["NAME", "ORDER", "read", "sniff"]
@@ -77,8 +77,10 @@ def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
         if scalars.empty:
             yield Problem(str(path), "not a training log", "it has no column of numbers")
             continue
-        full = f"{name}: {title}" if title else name
-        yield Run(full, str(path), NAME, scalars, problems=tuple(problems))
+        parts = trials(scalars)
+        for number, one in enumerate(parts, start=1):
+            full = " ".join(filter(None, [name, title, f"#{number}" if len(parts) > 1 else ""]))
+            yield Run(full, str(path), NAME, one, problems=tuple(problems) if number == 1 else ())
 
 
 def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:

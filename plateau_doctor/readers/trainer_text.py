@@ -21,9 +21,10 @@ ORDER = 80
 FEWEST_LINES = 3
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf)"
-_STEP = re.compile(rf"\b(?:step|iter|iteration|s|Iteration|epoch)[ :]*\s*(\d+)(?:/\d+)?\b", re.IGNORECASE)  # noqa: F541
+_STEP = re.compile(r"\b(?:step|iter|iteration|s|epoch)[ :]*\s*(\d+)(?:/\d+)?\b", re.IGNORECASE)
 _VALUE = re.compile(
-    rf"\b((?:train|val|valid|validation|test|eval)?[ _]?(?:loss|acc|accuracy)|trl|tel|lr|norm|grad_norm)\s*[:= ]\s*({_NUMBER})",
+    r"\b((?:train|val|valid|validation|test|eval)?[ _]?(?:loss|acc|accuracy)|trl|tel|lr|norm|grad_norm)"
+    rf"\s*[:= ]\s*({_NUMBER})",
     re.IGNORECASE,
 )
 _CAFFE_TEST = re.compile(rf"Test net output #\d+: (\S+) = ({_NUMBER})")
