@@ -1,0 +1,99 @@
+"""Write the generated pages of docs/ and the tables of README.md: `python docs/generate.py`.
+
+Causes and fixes come from the rule files, facts and formats from the code; a test fails when a page is stale.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from plateau_doctor.examination import load_fixes, load_rules
+from plateau_doctor.facts import known_facts
+from plateau_doctor.readers import formats
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+
+
+def pages() -> dict[Path, str]:
+    """Return every generated file's path and text."""
+    return {
+        HERE / "causes.md": causes(),
+        HERE / "facts.md": facts(),
+        HERE / "fixes.md": fixes(),
+        README: readme(README.read_text(encoding="utf-8")),
+    }
+
+
+def readme(text: str) -> str:
+    """Return the README with its marked tables written anew."""
+    tables = {"causes": cause_table(), "formats": format_table()}
+    for name, table in tables.items():
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)",
+            lambda m, table=table: m[1] + table + m[2],  # type: ignore[misc]
+            text,
+            flags=re.DOTALL,
+        )
+    return text
+
+
+def cause_table() -> str:
+    rows = [f"| `{r.cause}` | {r.family.replace('_', ' ')} | {r.severity} | {r.says} |" for r in load_rules()]
+    return "\n".join(
+        ["| cause | family | severity | in one sentence |", "| --- | --- | --- | --- |", *rows, ""]
+    )
+
+
+def format_table() -> str:
+    rows = [f"| `{m.NAME}` | {first_line(m.__doc__ or '')} |" for m in formats()]
+    return "\n".join(["| format | what it reads |", "| --- | --- |", *rows, ""])
+
+
+def causes() -> str:
+    parts = ["# Causes\n\nGenerated from `rules/causes/`; weights are words until they are calibrated.\n"]
+    for rule in load_rules():
+        parts.append(f"## {rule.cause}\n\n{rule.says}\n\n{rule.why}\n")
+        for side in ("for", "against"):
+            signs = [s for s in rule.signs if s.side == side]
+            parts.append(
+                "\n".join(
+                    [f"Speaks {side} it:\n", *(f"- {s.strength}: `{s.condition.text}`" for s in signs), ""]
+                )
+            )
+        parts.append(f"False alarms: {rule.falsepositives}.\n")
+        parts.append(f"Look-alikes: {', '.join(rule.confused_with)}. Fixes: {', '.join(rule.fixes)}.\n")
+        parts.append(f"References: {'; '.join(rule.references)}.\n")
+    return "\n".join(parts)
+
+
+def facts() -> str:
+    rows = [f"| `{f.name}` | {f.unit} | {f.needs} | {f.meaning} |" for f in known_facts().values()]
+    head = [
+        "# Facts",
+        "",
+        "What a rule can ask of a run; a fact whose log is missing is unknown, never 0.",
+        "",
+    ]
+    return "\n".join([*head, "| fact | unit | needs | meaning |", "| --- | --- | --- | --- |", *rows, ""])
+
+
+def fixes() -> str:
+    parts = ["# Fixes\n\nGenerated from `rules/fixes/`.\n"]
+    for fix in load_fixes().values():
+        parts.append(f"## {fix.id}\n\n**{fix.title}.** {fix.advice}\n\n{fix.why}\n")
+        for framework, code in fix.snippets.items():
+            parts.append(f"{framework}:\n\n```python\n{code.strip()}\n```\n")
+        parts.append(f"References: {'; '.join(fix.references)}.\n")
+    return "\n".join(parts)
+
+
+def first_line(doc: str) -> str:
+    return doc.strip().splitlines()[0].rstrip(".")
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path.relative_to(HERE.parent)}")

@@ -1,0 +1,35 @@
+"""Generated pages and tables are as the rules and the code have them now."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SPEC = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+assert SPEC is not None
+assert SPEC.loader is not None
+generate = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(generate)
+
+
+@pytest.mark.parametrize("path", generate.pages(), ids=lambda path: path.name)
+def test_a_generated_page_is_up_to_date(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == generate.pages()[path], "run: python docs/generate.py"
+
+
+def test_every_fact_says_what_it_means_and_what_it_needs() -> None:
+    from plateau_doctor.facts import known_facts
+    from plateau_doctor.facts.needs import NEEDS
+
+    for fact in known_facts().values():
+        assert fact.meaning.endswith("."), fact.name
+        assert fact.needs in NEEDS, fact.name
+
+
+def test_what_is_public_is_sorted_and_there() -> None:
+    import plateau_doctor
+
+    assert plateau_doctor.__all__ == sorted(plateau_doctor.__all__)
+    for name in plateau_doctor.__all__:
+        assert getattr(plateau_doctor, name) is not None
