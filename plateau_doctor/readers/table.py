@@ -24,6 +24,7 @@ NAME = "csv"
 ORDER = 90  # asked last: nearly every text has lines
 SEPARATORS = (",", ";", "\t", "|")
 MOST_COLUMNS = 20_000
+HEAD = 65_536
 ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _WANDB = re.compile(r"^(?P<run>.+) - (?P<metric>[^-]+?)(?P<bound>__MIN|__MAX)?$")
@@ -38,8 +39,8 @@ def sniff(path: Path, head: bytes) -> bool:
     lines = [line for line in text.splitlines() if line.strip()][:6]
     if lines and lines[0].startswith("#"):
         return path.suffix.lower() in (".csv", ".tsv")
-    if len(lines) < 2:
-        return False
+    if len(lines) < 2:  # a header longer than the head is told apart when the file is read
+        return len(head) == HEAD and path.suffix.lower() in (".csv", ".tsv")
     separator = _separator(lines)
     header, row = _cells(lines[0], separator), _cells(lines[1], separator)
     if len(header) < 2 and path.suffix.lower() not in (".csv", ".tsv"):
@@ -141,7 +142,7 @@ def _numbers(cells: pd.Series, comma: bool) -> tuple[pd.Series | None, list[int]
     good = int(numbers.notna().sum() + written_nan.sum())
     if good == 0 or len(bad) > good:
         return None, []
-    marked = numbers.where(~unwritten | written_nan, BLANK)
+    marked = numbers.where(numbers.notna() | written_nan, BLANK)
     return marked, [int(row) for row in bad]
 
 
@@ -176,7 +177,7 @@ def _text(content: bytes) -> str | None:
         try:
             return content.decode(encoding)
         except UnicodeDecodeError as error:
-            if encoding == ENCODINGS[0] and error.start >= len(content) - 4 and len(content) == 65_536:
+            if encoding == ENCODINGS[0] and error.start >= len(content) - 4 and len(content) == HEAD:
                 return content[: error.start].decode(encoding)  # a character cut by the head's end
     return None
 
