@@ -119,34 +119,49 @@ def _flat_at(bins: Array, i: int, horizon: int, noise: float) -> bool:
 
 
 def _steady(bins: Array, a: int, b: int, horizon: int, noise: float) -> int:
-    """Return the first bin from which the halves of a stretch agree, b where it is a slow fall and no plateau."""
-    for start in range(a, b - max(2, horizon) + 1):
-        half = (b - start) // 2
-        if start > a and half < horizon:
+    """Return the first bin from which a line through the stretch is level, b where none is.
+
+    Many bins tell a slow fall that two blocks cannot: per-step and per-epoch logs of one run then agree.
+    """
+    fewest = max(2, horizon)
+    for start in range(a, b - fewest + 1):
+        if start > a and b - start < 2 * horizon:
             return b
-        before, after = bins[start : start + half], bins[start + half : b]
-        gain = float(np.median(before) - np.median(after))
-        if abs(gain) < _tolerance(bins, after, half, noise):
-            return start if _slowed(bins, start, b, gain, noise) else b
+        fall, doubt = _fall(bins[start:b], horizon, noise)
+        after = bins[(start + b) // 2 : b]
+        if abs(fall) <= max(doubt, _share(bins, after)):
+            return start if abs(fall) <= doubt or _slowed(bins, start, b, fall, horizon) else b
     return b
 
 
-def _slowed(bins: Array, a: int, b: int, gain: float, noise: float) -> bool:
-    """Whether a stretch falls at most half as fast as the curve did before it, unless noise hides any fall."""
-    half = (b - a) // 2
-    if abs(gain) <= 2.5 * noise * math.sqrt(2 / max(1, half)) or a < 2:
-        return abs(gain) <= max(2.5 * noise, GAIN_OF_LEVEL * abs(first_level(bins)) / 2) or a >= 2
-    earlier = bins[max(0, a - (b - a)) : a]
-    fall = float(earlier[0] - earlier[-1]) / (len(earlier) - 1)
-    return abs(gain) / max(1, half) <= 0.5 * abs(fall)
+def _fall(values: Array, horizon: int, noise: float) -> tuple[float, float]:
+    """Return by how much a line through `values` falls in one horizon, and 2.5 standard errors of that."""
+    n = len(values)
+    slope = float(np.polyfit(np.arange(n, dtype=float), values, 1)[0])
+    return -slope * horizon, 2.5 * noise * math.sqrt(12 / n**3) * horizon
+
+
+def _slowed(bins: Array, a: int, b: int, fall: float, horizon: int) -> bool:
+    """Whether a stretch falls at most half as fast as the curve did before it.
+
+    One that begins with the run has no before: it may fall by 2 % of its first level in all.
+    """
+    if a < 2:
+        return abs(fall) * (b - a) / horizon <= 5 * GAIN_OF_LEVEL * abs(first_level(bins))
+    earlier = bins[max(0, a - (b - a)) : a + 1]
+    return abs(fall) <= 0.5 * abs(_fall(earlier, horizon, 0.0)[0])
 
 
 def _tolerance(bins: Array, after: Array, width: int, noise: float) -> float:
-    """Return the gain below which two blocks are level: noise, a share of the progress, a share of the start."""
+    """Return the gain below which two blocks are level: noise, or a share of what the run has gained."""
+    return max(2.5 * noise * math.sqrt(2 / width), _share(bins, after))
+
+
+def _share(bins: Array, after: Array) -> float:
+    """Return the gain of a horizon that counts as none: a share of the progress so far, or of the first level."""
     first = first_level(bins)
     progress = max(0.0, first - float(np.median(after)))
-    doubt = 2.5 * noise * math.sqrt(2 / width)
-    return max(doubt, GAIN_OF_PROGRESS * progress, GAIN_OF_LEVEL * abs(first))
+    return max(GAIN_OF_PROGRESS * progress, GAIN_OF_LEVEL * abs(first))
 
 
 def _runs(flags: Array) -> list[tuple[int, int]]:
