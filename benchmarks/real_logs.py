@@ -17,6 +17,7 @@ import csv
 import re
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from plateau_doctor.examination import Examination, RunExamination, analyze
@@ -44,23 +45,36 @@ def main() -> None:
     print(f"\n{len(found.runs)} runs and {len(found.problems)} problems in {seconds:.1f} s")
 
 
-def table(folder: Path, rows: list[dict[str, str]], found: Examination, verbose: bool) -> None:
+def judged(
+    folder: Path, rows: list[dict[str, str]], found: Examination
+) -> Iterator[tuple[dict[str, str], str, bool]]:
+    """Yield each row of the manifest, the verdict on it, and whether its file was read or named."""
+    for row, one, problems in matched(folder, rows, found):
+        yield row, judge(row, one), one is not None or bool(problems)
+
+
+def matched(
+    folder: Path, rows: list[dict[str, str]], found: Examination
+) -> Iterator[tuple[dict[str, str], RunExamination | None, list[str]]]:
+    """Yield each row of the manifest with the run its file stands for and what was said of the file."""
     runs: dict[str, list[RunExamination]] = defaultdict(list)
     for each in found.runs:
         runs[str(Path(each.run.source))].append(each)
     named = defaultdict(list)
     for problem in found.problems:
         named[str(Path(problem.path))].append(f"{problem.what}: {problem.why}")
+    for row in rows:
+        file = folder / row["file"]
+        mine = find(file, runs)  # of several trials in one file, the one that decides
+        one = max(mine, key=lambda each, row=row: WORTH.index(judge(row, each)), default=None)  # type: ignore[misc]
+        yield row, one, named.get(str(file), [])
+
+
+def table(folder: Path, rows: list[dict[str, str]], found: Examination, verbose: bool) -> None:
     by_label: dict[str, Counter[str]] = defaultdict(Counter)
     by_repo: dict[str, Counter[str]] = defaultdict(Counter)
     silent, accused, missed = [], [], []
-    for row in rows:
-        file = folder / row["file"]
-        mine = find(file, runs)
-        one = max(
-            mine, key=lambda each: WORTH.index(judge(row, each)), default=None
-        )  # a file of several trials
-        problems = named.get(str(file), [])
+    for row, one, problems in matched(folder, rows, found):
         if one is None and not problems:
             silent.append(row["file"])
         verdict = judge(row, one)

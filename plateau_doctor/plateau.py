@@ -100,7 +100,10 @@ def _shelves(curve: Curve, horizon: int) -> list[tuple[int, int]]:
         start = _steady(bins, a, b, horizon, noise)
         if b - start < max(2, horizon):
             continue
-        start = _onset(bins, start, b, horizon, noise)
+        onset = _onset(bins, start, b, horizon, noise)
+        fall, doubt = _fall(bins[onset:b], horizon, noise)
+        if onset > start or abs(fall) <= max(doubt, 2 * _share(bins, bins[start:b])):
+            start = onset
         while found and start < found[-1][1]:
             start = min(start, found.pop()[0])
         found.append((start, b))
