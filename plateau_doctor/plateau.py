@@ -15,7 +15,7 @@ import numpy as np
 
 from plateau_doctor.series import FEWEST_POINTS, Array, Curve, first_level, noise_of
 
-__all__ = ["Plateau", "State", "find_plateaus", "state_of"]
+__all__ = ["CONVERGED_DROP", "Plateau", "State", "find_plateaus", "state_of"]
 
 State = Literal["improving", "plateaued", "converged", "diverged", "too_short", "not_a_training_run"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from plateau_doctor.facts.logged import Logged, smooth
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.plateau import state_of
+from plateau_doctor.plateau import CONVERGED_DROP, state_of
 from plateau_doctor.series import Curve
 
 LOSSES = ("train_loss", "val_loss")
@@ -39,7 +39,11 @@ def state_name(logged: Logged, _: str) -> Value:
     plateaus = logged.plateaus(curve.role) if curve is not None else ()
     rate = logged.curve("learning_rate")
     left = float(rate.values[-1] / rate.values.max()) if rate is not None and rate.values.max() > 0 else None
-    return state_of(curve, plateaus, left, guess_of(logged))
+    state = state_of(curve, plateaus, left, guess_of(logged))
+    lost_share = drop(logged, "train_loss")
+    if state == "converged" and isinstance(lost_share, float) and lost_share < CONVERGED_DROP / 2:
+        return "plateaued"  # it only came down from a blow-up
+    return state
 
 
 @fact("level", "loss", "{series}", *LOSSES)
@@ -60,13 +64,25 @@ def first(logged: Logged, series: str) -> Value:
 def drop(logged: Logged, series: str) -> Value:
     """How much of its first level the loss has lost by the end; negative where it ended higher.
 
-    Where the number of classes is known, a first level above the loss of guessing, ln C, counts as that.
+    Where the number of classes is known, a first level above the loss of guessing, ln C, counts as that; where
+    accuracy is low and never moved, nothing was learned, and the first bin counts as a blow-up.
     """
     curve, guess = logged.curve(series), guess_of(logged)
     if curve is None or first_level(curve) == 0:
         return None
     start = first_level(curve) if guess is None else min(first_level(curve), 1.05 * guess)
+    if _unlearned(logged) and len(curve.bins) > 2:
+        start = min(start, float(curve.bins[1]))
     return (start - last_level(curve)) / abs(start)
+
+
+def _unlearned(logged: Logged) -> bool:
+    """Whether a rising metric was logged that stayed below a half and within 8 points all along."""
+    curve = logged.curve("train_metric") or logged.curve("val_metric")
+    if curve is None or curve.sign > 0:
+        return False
+    values = -curve.bins / (100 if np.max(-curve.bins) > 1.5 else 1)
+    return bool(np.max(values) < 0.5 and np.ptp(values) < 0.08)
 
 
 @fact("zigzag", "share of points", "{series}", *LOSSES)
