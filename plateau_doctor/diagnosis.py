@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plateau_doctor.condition import render
-from plateau_doctor.facts import Value, known_facts
+from plateau_doctor.facts import Facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.rule import Rule, Severity, Sign
 
@@ -61,7 +61,7 @@ class Missing:
     how: str
 
 
-def diagnose(facts: Mapping[str, Value], rules: Iterable[Rule]) -> tuple[Diagnosis, ...]:
+def diagnose(facts: Facts, rules: Iterable[Rule]) -> tuple[Diagnosis, ...]:
     """Return every cause as it stands in this run, the likeliest first; equal ones by name."""
     every = [_judge(facts, rule) for rule in rules]
     return tuple(sorted(every, key=lambda d: (-d.log_odds, d.cause)))
@@ -86,18 +86,17 @@ def candidates(ranked: Sequence[Diagnosis]) -> tuple[str, ...]:
     return tuple(left)
 
 
-def missing_logs(ranked: Sequence[Diagnosis]) -> tuple[Missing, ...]:
+def missing_logs(facts: Facts, ranked: Sequence[Diagnosis]) -> tuple[Missing, ...]:
     """Return what was not logged and which causes it would decide, the cheapest log first."""
-    known = known_facts()
     open_causes: dict[str, list[str]] = {}
     for one in ranked:
         if one.log_odds < PRIOR - math.log(3):
             continue
         for evidence in one.evidence:
             if evidence.seen is None:
-                for name, value in evidence.facts.items():
-                    if value is None and one.cause not in open_causes.setdefault(known[name].needs, []):
-                        open_causes[known[name].needs].append(one.cause)
+                for need in dict.fromkeys(facts.missing(name) for name in evidence.facts):
+                    if need is not None and one.cause not in open_causes.setdefault(need, []):
+                        open_causes[need].append(one.cause)
     return tuple(
         Missing(need.log, tuple(open_causes[key]), need.how)
         for key, need in NEEDS.items()
@@ -105,7 +104,7 @@ def missing_logs(ranked: Sequence[Diagnosis]) -> tuple[Missing, ...]:
     )
 
 
-def _judge(facts: Mapping[str, Value], rule: Rule) -> Diagnosis:
+def _judge(facts: Facts, rule: Rule) -> Diagnosis:
     by_group: dict[str, list[Evidence]] = {}
     for sign in rule.signs:
         by_group.setdefault(sign.shows, []).append(_weigh(facts, sign))
@@ -127,9 +126,13 @@ def _judge(facts: Mapping[str, Value], rule: Rule) -> Diagnosis:
     )
 
 
-def _weigh(facts: Mapping[str, Value], sign: Sign) -> Evidence:
+def _weigh(facts: Facts, sign: Sign) -> Evidence:
     seen = sign.condition.evaluate(facts)
-    names = dict.fromkeys((*sign.condition.names,))
+    names = dict.fromkeys(sign.condition.names)
+    if seen is None and not any(facts.missing(name) for name in names):
+        seen = (
+            False  # all was logged and the sign does not apply: a rate that was never cut cannot answer a cut
+        )
     weight = STRENGTH[sign.strength] * (1 if sign.side == "for" else -1)
     return Evidence(render(sign.says, facts), sign.side, seen, weight, {name: facts[name] for name in names})
 

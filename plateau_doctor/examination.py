@@ -124,7 +124,7 @@ def examine(run: Run, rules: Sequence[Rule]) -> RunExamination:
         plateaus=plateaus,
         diagnoses=found,
         undetermined=undetermined,
-        missing=missing_logs(ranked) if found or undetermined is not None else (),
+        missing=missing_logs(facts, ranked) if found or undetermined is not None else (),
         checked=_checked(facts, len(rules)) if not found and undetermined is None else (),
         primary=logged.primary.tag if logged.primary else None,
     )

@@ -1,5 +1,6 @@
 """Diagnosis: what is named, what is left open, and what to log next."""
 
+import dataclasses
 import math
 
 import pytest
@@ -60,9 +61,20 @@ def test_an_unlogged_sign_weighs_nothing_and_is_shown_as_unknown() -> None:
 
 def test_what_could_still_be_named_is_a_candidate_and_the_missing_log_is_told() -> None:
     rules = [a_rule("open", a_sign("val_loss.rise > 0.1")), a_rule("closed", a_sign("train_loss.drop > 0.9"))]
-    ranked = diagnose(Facts(flat_run()), rules)
+    facts = Facts(flat_run())
+    ranked = diagnose(facts, rules)
     assert candidates(ranked) == ("open",)
-    assert [(m.log, m.would_decide) for m in missing_logs(ranked)] == [("validation loss", ("open",))]
+    assert [(m.log, m.would_decide) for m in missing_logs(facts, ranked)] == [("validation loss", ("open",))]
+
+
+def test_a_sign_that_does_not_apply_is_absent_and_asks_for_no_log() -> None:
+    run = flat_run()
+    rate = [{"tag": "lr", "role": "learning_rate", "step": i, "value": 0.1} for i in range(30)]
+    loss = [{"tag": "loss", "role": "train_loss", "step": i, "value": 2.3} for i in range(30)]
+    facts = Facts(dataclasses.replace(run, scalars=scalar_frame([*loss, *rate])))
+    (diagnosis,) = diagnose(facts, [a_rule("a", a_sign("rate.response > 3"))])
+    assert [e.seen for e in diagnosis.evidence] == [False]
+    assert missing_logs(facts, [diagnosis]) == ()
 
 
 def test_no_probability_is_told_before_it_was_calibrated() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.needs import was_logged
 from plateau_doctor.facts.registry import REGISTRY, Fact, Value
 from plateau_doctor.run import Run
 
@@ -34,6 +35,15 @@ class Facts(Mapping[str, Value]):
         if name not in self._values:
             self._values[name] = _clean(self._known[name].compute(self.logged))
         return self._values[name]
+
+    def missing(self, name: str) -> str | None:
+        """Return what must be logged for a fact that is None, or None where nothing is missing.
+
+        A fact whose log is there but that does not apply (a rate that was never cut) misses nothing.
+        """
+        if self[name] is not None or was_logged(self.logged, self._known[name].needs):
+            return None
+        return self._known[name].needs
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)

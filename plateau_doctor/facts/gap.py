@@ -217,11 +217,18 @@ def metric_gap(logged: Logged, _: str) -> Value:
     return None if train is None or val is None else float(train) - float(val)
 
 
-@fact("gap.metric_early", "points", "val_metric")
-def metric_gap_early(logged: Logged, _: str) -> Value:
-    """Training metric minus validation metric in the first quarter of the run, on 0..1."""
+@fact("gap.lead", "points", "val_metric")
+def lead(logged: Logged, _: str) -> Value:
+    """Validation metric minus training metric at the end, on 0..1: above 0 where held-out data fit better."""
+    gap = metric_gap(logged, "")
+    return -gap if isinstance(gap, float) else None
+
+
+@fact("gap.lead_early", "points", "val_metric")
+def lead_early(logged: Logged, _: str) -> Value:
+    """Validation metric minus training metric in the first quarter of the run, on 0..1."""
     train, val = logged.curve("train_metric"), logged.curve("val_metric")
     if train is None or val is None or train.sign > 0 or val.sign > 0:
         return None
     n, m = max(1, len(train.bins) // 4), max(1, len(val.bins) // 4)
-    return float(np.median(shares(train)[:n]) - np.median(shares(val)[:m]))
+    return float(np.median(shares(val)[:m]) - np.median(shares(train)[:n]))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["NEEDS", "Need"]
+from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.loss import classes_of
+
+__all__ = ["NEEDS", "Need", "was_logged"]
 
 
 @dataclass(frozen=True)
@@ -44,4 +47,38 @@ NEEDS: Mapping[str, Need] = {
     "layer_gradients": Need("gradient norms of each layer", RECORDER),
     "gradient_histograms": Need("gradient histograms", RECORDER),
     "activation_histograms": Need("activation histograms", RECORDER),
+}
+
+
+def was_logged(logged: Logged, need: str) -> bool:
+    """Whether a run logged what `need` (a key of NEEDS) stands for.
+
+    A fact can be None all the same: a learning rate that was never cut has no response to a cut.
+    """
+    if need in ROLES_NEEDED:
+        return bool(logged.run.scalars["role"].isin(ROLES_NEEDED[need]).any())
+    return OTHERWISE[need](logged)
+
+
+ROLES_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "train_loss": ("train_loss",),
+    "val_loss": ("val_loss",),
+    "train_metric": ("train_metric",),
+    "val_metric": ("val_metric",),
+    "learning_rate": ("learning_rate",),
+    "class_metrics": ("class_metric",),
+    "grad_norm": ("grad_norm", "layer_grad_norm"),
+}
+OTHERWISE: Mapping[str, Callable[[Logged], bool]] = {
+    "optimizer": lambda logged: logged.text("optimizer", "optimizer_name", "optim") is not None,
+    "samples": lambda logged: logged.setting("samples", "train_samples", "num_train", "n_train") is not None,
+    "parameters": lambda logged: logged.setting("parameters", "num_parameters", "n_params") is not None,
+    "classes": lambda logged: classes_of(logged) is not None,
+    "majority_share": lambda logged: logged.setting("majority_share", "class_share_max") is not None,
+    "regularization": lambda logged: logged.setting("dropout", "weight_decay", "l2") is not None,
+    "layer_weights": lambda logged: logged.layers("weight") is not None,
+    "layer_update_ratio": lambda logged: logged.layers("update_ratio") is not None,
+    "layer_gradients": lambda logged: logged.layers("gradient") is not None,
+    "gradient_histograms": lambda logged: logged.histogram_shares("gradient", "zeros") is not None,
+    "activation_histograms": lambda logged: logged.histogram_shares("activation", "zeros") is not None,
 }
