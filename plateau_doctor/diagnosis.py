@@ -73,24 +73,24 @@ def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
 
 
 def candidates(ranked: Sequence[Diagnosis]) -> tuple[str, ...]:
-    """Return the look-alikes left: causes that are not named, yet not spoken against, and could still be it.
-
-    A cause is left when signs unknown today could name it, or when something seen already speaks for it.
-    """
-    left = []
-    for one in ranked:
-        unknown = sum(e.log_odds for e in one.evidence if e.seen is None and e.side == "for")
-        seen = any(e.seen and e.side == "for" for e in one.evidence)
-        if one.log_odds < NAMED_AT and one.log_odds >= PRIOR and (seen or one.log_odds + unknown >= NAMED_AT):
-            left.append(one.cause)
-    return tuple(left)
+    """Return the look-alikes left: causes that a seen sign speaks for, and nothing seen outweighs."""
+    return tuple(
+        one.cause
+        for one in ranked
+        if PRIOR <= one.log_odds < NAMED_AT and any(e.seen and e.side == "for" for e in one.evidence)
+    )
 
 
 def missing_logs(facts: Facts, ranked: Sequence[Diagnosis]) -> tuple[Missing, ...]:
-    """Return what was not logged and which causes it would decide, the cheapest log first."""
+    """Return what was not logged and which causes it would decide, the cheapest log first.
+
+    Asked are the causes named, those they are confused with, and the candidates; where there are none of
+    these, all that nothing speaks against.
+    """
+    asked = {c for one in named(ranked) for c in (one.cause, *one.confused_with)} | set(candidates(ranked))
     open_causes: dict[str, list[str]] = {}
     for one in ranked:
-        if one.log_odds < PRIOR - math.log(3):
+        if (asked and one.cause not in asked) or one.log_odds < PRIOR:
             continue
         for evidence in one.evidence:
             if evidence.seen is None:

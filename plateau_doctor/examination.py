@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plateau_doctor import fix, places, readers, rule
@@ -142,7 +142,10 @@ def load_fixes() -> Mapping[str, Fix]:
 
 def _read(paths: Sequence[Path | str], tag_map: Mapping[str, str] | None) -> Iterator[Run | Problem]:
     for path in paths:
-        yield from readers.read(path, tag_map)
+        for found in readers.read(path, tag_map):
+            if isinstance(found, Run) and len(paths) > 1 and found.name != Path(path).name:
+                found = replace(found, name=f"{Path(path).name}/{found.name}")
+            yield found
 
 
 def _unused(name: str, taken: Collection[str]) -> str:

@@ -59,8 +59,11 @@ def test_an_unlogged_sign_weighs_nothing_and_is_shown_as_unknown() -> None:
     assert diagnosis.log_odds == pytest.approx(-math.log(25))
 
 
-def test_what_could_still_be_named_is_a_candidate_and_the_missing_log_is_told() -> None:
-    rules = [a_rule("open", a_sign("val_loss.rise > 0.1")), a_rule("closed", a_sign("train_loss.drop > 0.9"))]
+def test_a_cause_that_something_speaks_for_is_a_candidate_and_its_missing_log_is_told() -> None:
+    rules = [
+        a_rule("open", a_sign("val_loss.rise > 0.1"), a_sign("train_loss.flat > 0.5", "fair")),
+        a_rule("silent", a_sign("val_metric.fall > 0.1")),
+    ]
     facts = Facts(flat_run())
     ranked = diagnose(facts, rules)
     assert candidates(ranked) == ("open",)

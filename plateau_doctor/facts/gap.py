@@ -169,7 +169,7 @@ def metric_best(logged: Logged, series: str) -> Value:
 def metric_fall(logged: Logged, series: str) -> Value:
     """How far the metric ends below its smoothed best, on 0..1."""
     top, end = metric_best(logged, series), metric_level(logged, series)
-    return None if top is None or end is None else float(top) - float(end)
+    return None if top is None or end is None else max(0.0, float(top) - float(end))
 
 
 @fact("best_at", "share of the run", "{series}", *METRICS)

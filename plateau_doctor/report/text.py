@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Page", "concise", "full"]
 
+FRAMEWORKS = {"keras": "Keras", "torch": "PyTorch"}
+MOST_ASKED, MOST_EXPLAINED = 3, 2  # logs to add, told with the line that logs them
 MOST_PROBLEMS = 12
 NARROWEST = 40
 _SGR = {
@@ -141,7 +143,7 @@ def _why(one: RunExamination, page: Page) -> list[str]:
     lines = ["", *page.wrap(f"{top.cause} ({confidence(top)})", _LABEL, "  Cause", "bold")]
     for evidence in shown(top.evidence):
         lines += page.wrap(evidence.says, _LABEL + 2, " " * _LABEL + ("+" if evidence.side == "for" else "-"))
-    for logs, how in grouped(_deciding(one.missing, top)):
+    for logs, how in grouped(_deciding(one.missing, top))[:MOST_EXPLAINED]:
         lines += page.wrap(f"not logged: {logs}; {how}", _LABEL + 2, " " * _LABEL + "?")
     return lines
 
@@ -154,7 +156,7 @@ def _what_to_do(one: RunExamination, fixes: Sequence[Fix], page: Page) -> list[s
     lines: list[str] = []
     for fix in fixes[:1]:
         framework, snippet = _snippet(fix.snippets, framework_of(one.run))
-        where = f", in {framework.capitalize()}:" if snippet else ""
+        where = f", in {FRAMEWORKS[framework]}:" if snippet else ""
         lines += page.wrap(f"{fix.title} ({fix.id}){where}", _LABEL, "  Fix", "bold")
         lines += page.code(snippet, _LABEL) if snippet else page.wrap(fix.advice, _LABEL)
     for fix in fixes[1:]:
@@ -170,7 +172,9 @@ def _snippet(snippets: Mapping[str, str], framework: str) -> tuple[str, str]:
 
 def _others(one: RunExamination, page: Page) -> list[str]:
     top, lines = one.diagnoses[0], list[str]()
-    rest = [missing.log for missing in one.missing if top.cause not in missing.would_decide]
+    deciding = _deciding(one.missing, top)
+    explained = {how for _, how in grouped(deciding)[:MOST_EXPLAINED]}
+    rest = [missing.log for missing in one.missing if missing not in deciding or missing.how not in explained]
     if rest:
         lines += page.wrap(", ".join(rest), 15, "  Not logged", "dim")
     for rank, also in enumerate(one.diagnoses[1:]):
@@ -189,8 +193,11 @@ def _open(one: RunExamination, page: Page) -> list[str]:
     lines = page.wrap(BLIND)
     if one.undetermined:
         lines += ["", *page.wrap(", ".join(one.undetermined), 12, "  Could be", "bold")]
-    for rank, (logs, how) in enumerate(grouped(one.missing)):
+    asked = grouped(one.missing)
+    for rank, (logs, how) in enumerate(asked[:MOST_ASKED]):
         lines += page.wrap(f"{logs}: {how}", 12, "" if rank else "  Log next", "bold")
+    if len(asked) > MOST_ASKED:
+        lines += page.wrap(f"… and {len(asked) - MOST_ASKED} more, see --format json", 12, "", "dim")
     return lines
 
 
