@@ -186,7 +186,8 @@ def list_rules(rule_folders: Sequence[str]) -> int:
     from plateau_doctor import examination
 
     for rule in examination.load_rules([_folder(folder) for folder in rule_folders]):
-        click.echo(f"{rule.cause:22} {rule.severity:8} {rule.family:15} {rule.says}")
+        click.echo(f"{rule.cause} ({rule.family}, {rule.severity})")
+        click.echo(click.wrap_text(rule.says, width=80, initial_indent="    ", subsequent_indent="    "))
     return OK
 
 

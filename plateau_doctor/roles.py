@@ -83,6 +83,8 @@ def role_of(tag: str, tag_map: Mapping[str, str] | None = None) -> tuple[str | N
         return "other", "Lightning's constant placeholder"
     if "nonfinite" in present:
         return "other", "a count of NaN and Inf"
+    if "majority" in present:
+        return "other", "the share of the largest class, which facts read by its name"
     layered = _LAYERED.search(tag)
     if layered:
         return _layer_role(layered["what"].lower()), "a norm or ratio per layer"
