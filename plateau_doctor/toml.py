@@ -29,7 +29,7 @@ def read_toml(file: Path) -> tuple[str, Mapping[str, object]]:
         raise RuleError(f"cannot be read: {error.strerror}", file) from None
     except UnicodeDecodeError as error:
         raise RuleError(f"not UTF-8 at byte {error.start}", file) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: TOML, or a number of thousands of digits
         at = re.search(r"at line (\d+), column (\d+)", str(error))
         line = int(at[1]) if at else None
         source = text.splitlines()[line - 1] if line and line <= len(text.splitlines()) else None
