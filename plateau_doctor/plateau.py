@@ -94,7 +94,7 @@ def state_of(
 def _shelves(curve: Curve, horizon: int) -> list[tuple[int, int]]:
     """Return (first, one past last) bin of each flat stretch at one horizon, joined where noise had cut one."""
     bins, noise = curve.bins, curve.noise
-    flat = np.array([_flat_at(bins, i, horizon, noise) for i in range(len(bins))])
+    flat = _flat(bins, horizon, noise)
     found: list[tuple[int, int]] = []
     for a, b in _runs(flat):
         start = _steady(bins, a, b, horizon, noise)
@@ -110,15 +110,18 @@ def _shelves(curve: Curve, horizon: int) -> list[tuple[int, int]]:
     return found
 
 
-def _flat_at(bins: Array, i: int, horizon: int, noise: float) -> bool:
-    """Whether the blocks on either side of bin i differ by less than noise and than a share of the progress.
+def _flat(bins: Array, horizon: int, noise: float) -> Array:
+    """Whether the blocks on either side of each bin differ by less than noise and than a share of the progress.
 
     Near the ends the blocks are moved inward, so that they are always whole.
     """
     width = min(horizon, len(bins) // 2)
-    middle = min(max(i, width), len(bins) - width)
-    before, after = bins[middle - width : middle], bins[middle : middle + width]
-    return abs(float(np.median(before) - np.median(after))) < _tolerance(bins, after, width, noise)
+    levels = np.median(np.lib.stride_tricks.sliding_window_view(bins, width), axis=1)
+    middle = np.clip(np.arange(len(bins)), width, len(bins) - width)
+    before, after = levels[middle - width], levels[middle]
+    progress = np.maximum(0.0, first_level(bins) - after)
+    share = np.maximum(GAIN_OF_PROGRESS * progress, GAIN_OF_LEVEL * abs(first_level(bins)))
+    return np.asarray(np.abs(before - after) < np.maximum(2.5 * noise * math.sqrt(2 / width), share))
 
 
 def _steady(bins: Array, a: int, b: int, horizon: int, noise: float) -> int:
@@ -153,11 +156,6 @@ def _slowed(bins: Array, a: int, b: int, fall: float, horizon: int) -> bool:
         return abs(fall) * (b - a) / horizon <= 5 * GAIN_OF_LEVEL * abs(first_level(bins))
     earlier = bins[max(0, a - (b - a)) : a + 1]
     return abs(fall) <= 0.5 * abs(_fall(earlier, horizon, 0.0)[0])
-
-
-def _tolerance(bins: Array, after: Array, width: int, noise: float) -> float:
-    """Return the gain below which two blocks are level: noise, or a share of what the run has gained."""
-    return max(2.5 * noise * math.sqrt(2 / width), _share(bins, after))
 
 
 def _share(bins: Array, after: Array) -> float:

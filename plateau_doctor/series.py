@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from plateau_doctor.roles import higher_is_better, rank_of
 from plateau_doctor.run import Run
 
-__all__ = ["FEWEST_POINTS", "Array", "Curve", "curve_of", "first_level", "noise_of", "primary_curve"]
+__all__ = ["FEWEST_POINTS", "Array", "Curve", "curve_from", "curve_of", "first_level", "noise_of", "primary_curve"]
 
 Array = np.ndarray
 
@@ -65,26 +66,33 @@ def curve_of(run: Run, role: str) -> Curve | None:
     Of several tags of one role the total comes before its parts, the epoch's mean before single steps,
     and the first logged before the rest; a tag with fewer than three points stands back.
     """
-    rows = run.scalars[(run.scalars["role"] == role) & run.scalars["live"]]
+    return curve_from(role, run.scalars[(run.scalars["role"] == role) & run.scalars["live"]])
+
+
+def curve_from(role: str, rows: pd.DataFrame) -> Curve | None:
+    """Return the curve that stands for a role, made of the live rows of all its tags; None without rows."""
     if rows.empty:
         return None
-    sizes = rows.groupby("tag", sort=False)["step"].nunique()
-    order = {tag: i for i, tag in enumerate(sizes.index)}
-    best = min(sizes.index, key=lambda tag: (sizes[tag] < 3, _rank(tag, sizes), order[tag]))
-    return _curve(role, str(best), rows[rows["tag"] == best])
+    tags = {str(tag): part for tag, part in rows.groupby("tag", sort=False)}
+    sizes = {tag: int(part["step"].nunique()) for tag, part in tags.items()}
+    order = {tag: i for i, tag in enumerate(tags)}
+    best = min(tags, key=lambda tag: (sizes[tag] < 3, _rank(tag, sizes), order[tag]))
+    return _curve(role, best, tags[best])
 
 
-def primary_curve(run: Run) -> Curve | None:
+def primary_curve(run: Run, of: Callable[[str], Curve | None] | None = None) -> Curve | None:
     """Return the series that the run's state is judged by.
 
     An agent's reward where there is one (the loss of an agent does not tell how well it does); else the
-    training loss, the validation loss, a validation metric, a training metric.
+    training loss, the validation loss, a validation metric, a training metric. `of` gives the curve of a role
+    to a caller who keeps them.
     """
+    of = of or (lambda role: curve_of(run, role))
     for role in ("reward", "train_loss", "val_loss", "val_metric", "train_metric"):
-        curve = curve_of(run, role)
+        curve = of(role)
         if curve is not None and (len(curve.values) >= FEWEST_POINTS or role == "train_metric"):
             return curve
-    return next((c for r in ("train_loss", "val_loss", "val_metric") if (c := curve_of(run, r))), None)
+    return next((c for r in ("train_loss", "val_loss", "val_metric") if (c := of(r))), None)
 
 
 def first_level(bins: Array) -> float:
@@ -92,21 +100,24 @@ def first_level(bins: Array) -> float:
     return float(np.median(bins[: max(1, round(len(bins) * 0.05))]))
 
 
-def _rank(tag: str, sizes: pd.Series) -> tuple[int, int, bool]:
+def _rank(tag: str, sizes: Mapping[str, int]) -> tuple[int, int, bool]:
     extra, fine = rank_of(tag)
-    return extra, fine, bool(sizes[tag] < FEWEST_POINTS)
+    return extra, fine, sizes[tag] < FEWEST_POINTS
 
 
 def _curve(role: str, tag: str, rows: pd.DataFrame) -> Curve:
     finite = np.isfinite(rows["value"].to_numpy())
     tail = int(len(finite) - 1 - np.flatnonzero(finite)[-1]) if finite.any() else len(finite)
-    kept = rows[finite].groupby("step", sort=True).agg({"value": "median", "epoch": "last"})
-    steps, values = kept.index.to_numpy(dtype=float), kept["value"].to_numpy(dtype=float)
+    steps, values, epochs = (rows[name].to_numpy()[finite] for name in ("step", "value", "epoch"))
+    if len(steps) > 1 and not (np.diff(steps) > 0).all():
+        kept = pd.DataFrame({"step": steps, "value": values, "epoch": epochs}).groupby("step", sort=True)
+        values, epochs = kept["value"].median().to_numpy(), kept["epoch"].last().to_numpy()
+        steps = np.unique(steps)
     rising = role == "reward" or (role.endswith("_metric") and higher_is_better(tag))
     sign = -1 if rising else 1
     bin_steps, bins = _binned(steps, sign * values)
     lost = (int((~finite).sum()), tail)
-    return Curve(role, tag, steps, values, kept["epoch"].to_numpy(dtype=float), bin_steps, bins, sign, lost)
+    return Curve(role, tag, steps, values, epochs, bin_steps, bins, sign, lost)
 
 
 def _binned(steps: Array, values: Array) -> tuple[Array, Array]:
@@ -122,6 +133,5 @@ def _binned(steps: Array, values: Array) -> tuple[Array, Array]:
 def _trimmed(values: Array) -> float:
     if len(values) < 5:
         return float(np.mean(values))
-    low, high = np.quantile(values, (0.1, 0.9))
-    inside = values[(values >= low) & (values <= high)]
-    return float(np.mean(inside)) if len(inside) else float(np.median(values))
+    ranked, outer = np.sort(values), -(-(len(values) - 1) // 10)
+    return float(np.mean(ranked[outer : len(ranked) - outer]))

@@ -22,7 +22,8 @@ def majority(logged: Logged, _: str) -> Value:
     logged_share = logged.setting("majority_share", "class_share_max")
     if logged_share is not None:
         return logged_share
-    rows = logged.run.scalars[logged.run.scalars["tag"].str.contains("majority_share", regex=False)]
+    rows = logged.rows("other")
+    rows = rows[rows["tag"].str.contains("majority_share", regex=False)]
     return float(rows["value"].iloc[-1]) if len(rows) else None
 
 
@@ -79,8 +80,8 @@ def uneven(logged: Logged, _: str) -> Value:
 
 
 def _ends(logged: Logged) -> np.ndarray | None:
-    rows = logged.run.scalars
-    rows = rows[(rows["role"] == "class_metric") & rows["live"] & np.isfinite(rows["value"])]
+    rows = logged.rows("class_metric")
+    rows = rows[rows["live"] & np.isfinite(rows["value"])]
     if rows["tag"].nunique() < 2:
         return None
     ends = rows.groupby("tag", sort=False)["value"].agg(lambda v: float(np.median(v.to_numpy()[-3:])))

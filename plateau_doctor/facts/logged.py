@@ -11,10 +11,15 @@ import pandas as pd
 from plateau_doctor.plateau import Plateau, find_plateaus
 from plateau_doctor.roles import layer_of
 from plateau_doctor.run import Run
-from plateau_doctor.series import Curve, curve_of, primary_curve
+from plateau_doctor.series import Curve, curve_from, primary_curve
 
 __all__ = ["Logged", "smooth"]
 
+LAYERED = {
+    "gradient": "layer_grad_norm",
+    "weight": "layer_weight_norm",
+    "update_ratio": "layer_update_ratio",
+}
 _VECTOR = re.compile(r"bias|beta|gamma|moving_|running_|norm|(^|[/._])(bn|ln)[0-9]*([/._]|$)", re.IGNORECASE)
 
 
@@ -24,18 +29,22 @@ class Logged:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._curves: dict[str, Curve | None] = {}
+        self._wides: dict[tuple[str, str], pd.DataFrame | None] = {}
         self._plateaus: dict[str, tuple[Plateau, ...]] = {}
+
+    def rows(self, role: str) -> pd.DataFrame:
+        """Return the rows of `scalars` that have a role, dead ones too."""
+        return self._by_role.get(role, self.run.scalars.iloc[:0])
 
     def curve(self, role: str) -> Curve | None:
         """Return the curve of a role with at least three points, else None.
 
         The loss of an agent that logs its reward does not tell how well it does; it counts as not logged.
         """
-        if role not in self._curves:
-            agent = role.endswith("_loss") and self.primary is not None and self.primary.role == "reward"
-            curve = None if agent else curve_of(self.run, role)
-            self._curves[role] = curve if curve is not None and len(curve.values) >= 3 else None
-        return self._curves[role]
+        if role.endswith("_loss") and self.primary is not None and self.primary.role == "reward":
+            return None
+        curve = self._any_curve(role)
+        return curve if curve is not None and len(curve.values) >= 3 else None
 
     def plateaus(self, role: str) -> tuple[Plateau, ...]:
         """Return the plateaus of a role's curve; empty where there is none."""
@@ -47,7 +56,7 @@ class Logged:
     @cached_property
     def primary(self) -> Curve | None:
         """The series that the state is judged by."""
-        return primary_curve(self.run)
+        return primary_curve(self.run, self._any_curve)
 
     def setting(self, *names: str) -> float | None:
         """Return the first of these settings that is a number; names are compared by their letters alone."""
@@ -73,37 +82,50 @@ class Logged:
         histograms. Biases and normalization parameters are left out where there are kernels. None with
         fewer than one layer.
         """
-        return self._layers(kind)
+        if (kind, "") not in self._wides:
+            self._wides[kind, ""] = self._layers(kind)
+        return self._wides[kind, ""]
 
     def histogram_shares(self, kind: str, column: str) -> pd.DataFrame | None:
         """Return a summary column (`zeros`, `edge`, `std` ...) of one kind of histogram, steps x layers."""
-        rows = self.run.histograms[self.run.histograms["kind"] == kind]
-        return _wide(rows, column)
+        if (kind, column) not in self._wides:
+            rows = self.run.histograms[self.run.histograms["kind"] == kind]
+            self._wides[kind, column] = _wide(rows, column)
+        return self._wides[kind, column]
+
+    @cached_property
+    def _by_role(self) -> dict[str, pd.DataFrame]:
+        return {str(role): rows for role, rows in self.run.scalars.groupby("role", sort=False)}
+
+    def _any_curve(self, role: str) -> Curve | None:
+        if role not in self._curves:
+            rows = self.rows(role)
+            self._curves[role] = curve_from(role, rows[rows["live"]])
+        return self._curves[role]
 
     def _layers(self, kind: str) -> pd.DataFrame | None:
-        role = {
-            "gradient": "layer_grad_norm",
-            "weight": "layer_weight_norm",
-            "update_ratio": "layer_update_ratio",
-        }[kind]
-        rows = self.run.scalars[(self.run.scalars["role"] == role) & self.run.scalars["live"]]
+        rows = self.rows(LAYERED[kind])
+        rows = rows[rows["live"]]
         if not rows.empty:
-            named = rows.assign(layer=[layer_of(tag) or tag for tag in rows["tag"]])
-            return _wide(named, "value")
-        rows = self.run.histograms[self.run.histograms["kind"] == kind]
-        return None if kind == "update_ratio" else _wide(rows, "norm")
+            layers = {tag: layer_of(tag) or tag for tag in rows["tag"].unique()}
+            return _wide(rows.assign(layer=rows["tag"].map(layers)), "value")
+        return None if kind == "update_ratio" else self.histogram_shares(kind, "norm")
 
 
 def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame | None:
+    """Return a column as steps x layers in forward order, without biases where there are kernels."""
     if rows.empty:
         return None
     order = list(dict.fromkeys(rows["layer"]))
     kernels = [layer for layer in order if not _VECTOR.search(str(layer))]
     numbered = all(re.match(r"\d\d", str(layer)) for layer in order)
     chosen = sorted(kernels or order) if numbered else (kernels or order)
-    wide = rows.pivot_table(index="step", columns="layer", values=column, aggfunc="last", dropna=False)
-    wide = wide.reindex(columns=chosen)
-    return wide if wide.notna().to_numpy().any() else None
+    steps, down = np.unique(rows["step"].to_numpy(dtype=float), return_inverse=True)
+    across = rows["layer"].map({layer: i for i, layer in enumerate(chosen)}).to_numpy(dtype=float)
+    kept = np.isfinite(across)
+    wide = np.full((len(steps), len(chosen)), np.nan)
+    wide[down[kept], across[kept].astype(int)] = rows[column].to_numpy(dtype=float)[kept]  # the last one counts
+    return pd.DataFrame(wide, index=steps, columns=chosen) if np.isfinite(wide).any() else None
 
 
 def smooth(values: np.ndarray, width: int = 3) -> np.ndarray:

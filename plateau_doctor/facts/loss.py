@@ -183,7 +183,7 @@ def nonfinite(logged: Logged, series: str) -> Value:
     """Share of logged points that were NaN or Inf."""
     curve = logged.curve(series)
     if curve is None:
-        rows = logged.run.scalars[logged.run.scalars["role"] == series]
+        rows = logged.rows(series)
         return None if rows.empty else float(np.mean(~np.isfinite(rows["value"].to_numpy())))
     return curve.lost[0] / max(1, curve.lost[0] + len(curve.values))
 
@@ -206,7 +206,7 @@ def classes_of(logged: Logged) -> float | None:
     logged_count = logged.setting("classes", "num_classes", "n_classes", "num_labels")
     if logged_count is not None:
         return logged_count
-    rows = logged.run.scalars[logged.run.scalars["role"] == "class_metric"]
+    rows = logged.rows("class_metric")
     names = set(rows["tag"])
     groups = {name.rpartition("/")[0] for name in names}
     return float(len(names) // len(groups)) if len(names) >= 2 else None

@@ -56,7 +56,7 @@ def was_logged(logged: Logged, need: str) -> bool:
     A fact can be None all the same: a learning rate that was never cut has no response to a cut.
     """
     if need in ROLES_NEEDED:
-        return bool(logged.run.scalars["role"].isin(ROLES_NEEDED[need]).any())
+        return any(len(logged.rows(role)) for role in ROLES_NEEDED[need])
     return OTHERWISE[need](logged)
 
 

@@ -13,7 +13,7 @@ ADAPTIVE = ("adam", "rmsprop", "adagrad", "lamb", "lion", "adafactor", "nadam")
 
 def peak_rate(logged: Logged) -> float | None:
     """Return the highest learning rate: from its curve, a single logged value, or the settings."""
-    rows = logged.run.scalars[logged.run.scalars["role"] == "learning_rate"]["value"]
+    rows = logged.rows("learning_rate")["value"]
     finite = rows[np.isfinite(rows)]
     if len(finite):
         return float(finite.max())
