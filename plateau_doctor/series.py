@@ -11,7 +11,16 @@ import pandas as pd
 from plateau_doctor.roles import higher_is_better, rank_of
 from plateau_doctor.run import Run
 
-__all__ = ["FEWEST_POINTS", "Array", "Curve", "curve_of", "first_level", "noise_of", "primary_curve"]
+__all__ = [
+    "FEWEST_POINTS",
+    "Array",
+    "Curve",
+    "curve_of",
+    "finest_curve_of",
+    "first_level",
+    "noise_of",
+    "primary_curve",
+]
 
 Array = np.ndarray
 
@@ -72,6 +81,23 @@ def curve_of(run: Run, role: str) -> Curve | None:
     order = {tag: i for i, tag in enumerate(sizes.index)}
     best = min(sizes.index, key=lambda tag: (sizes[tag] < 3, _rank(tag, sizes), order[tag]))
     return _curve(role, str(best), rows[rows["tag"] == best])
+
+
+def finest_curve_of(run: Run, role: str) -> Curve | None:
+    """Return the curve of a role with the most points: of single steps where they were logged.
+
+    Only tags that stand as near to the role as the one of `curve_of` count: no part of a total, no copy.
+    """
+    chosen = curve_of(run, role)
+    if chosen is None:
+        return None
+    rows = run.scalars[(run.scalars["role"] == role) & run.scalars["live"]]
+    near = [tag for tag in rows["tag"].unique() if rank_of(tag)[0] <= rank_of(chosen.tag)[0]]
+    sizes = rows[rows["tag"].isin(near)].groupby("tag", sort=False)["step"].nunique()
+    finest = str(sizes.idxmax())
+    if finest == chosen.tag or sizes[finest] <= len(chosen.values):
+        return chosen
+    return _curve(role, finest, rows[rows["tag"] == finest])
 
 
 def primary_curve(run: Run) -> Curve | None:
