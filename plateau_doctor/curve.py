@@ -24,7 +24,7 @@ LAYERED = {
     "weight_norm": "layer_weight_norm",
     "update_ratio": "layer_update_ratio",
 }
-HISTOGRAM_COLUMNS = ("zeros", "edge", "norm", "mean", "std")
+HISTOGRAM_COLUMNS = ("zeros", "edge", "norm", "mean", "std", "low", "high", "count")
 ROLE_NAMES = {"lr": "learning_rate", "balanced_accuracy": "other"}
 
 _NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+|nan|inf)"

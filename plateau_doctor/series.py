@@ -12,7 +12,17 @@ import pandas as pd
 from plateau_doctor.roles import higher_is_better, rank_of
 from plateau_doctor.run import Run
 
-__all__ = ["FEWEST_POINTS", "Array", "Curve", "curve_from", "curve_of", "first_level", "noise_of", "primary_curve"]
+__all__ = [
+    "FEWEST_POINTS",
+    "Array",
+    "Curve",
+    "curve_from",
+    "curve_of",
+    "finest_curve",
+    "first_level",
+    "noise_of",
+    "primary_curve",
+]
 
 Array = np.ndarray
 
@@ -78,6 +88,19 @@ def curve_from(role: str, rows: pd.DataFrame) -> Curve | None:
     order = {tag: i for i, tag in enumerate(tags)}
     best = min(tags, key=lambda tag: (sizes[tag] < 3, _rank(tag, sizes), order[tag]))
     return _curve(role, best, tags[best])
+
+
+def finest_curve(chosen: Curve, rows: pd.DataFrame) -> Curve:
+    """Return the curve with the most points among the live rows of one role: of single steps where they were logged.
+
+    Only tags that stand as near to the role as the chosen one count: no part of a total, no copy.
+    """
+    sizes = rows.groupby("tag", sort=False)["step"].nunique()
+    near = {str(tag): n for tag, n in sizes.items() if rank_of(str(tag))[0] <= rank_of(chosen.tag)[0]}
+    finest = max(near, key=lambda tag: near[tag])
+    if finest == chosen.tag or near[finest] <= len(chosen.values):
+        return chosen
+    return _curve(chosen.role, finest, rows[rows["tag"] == finest])
 
 
 def primary_curve(run: Run, of: Callable[[str], Curve | None] | None = None) -> Curve | None:

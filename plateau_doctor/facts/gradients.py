@@ -64,6 +64,15 @@ def late(logged: Logged, _: str) -> Value:
     return None if norms is None else float(np.median(norms[-max(1, len(norms) // 4) :]))
 
 
+@fact("gradients.kept", "ratio", "grad_norm")
+def kept(logged: Logged, _: str) -> Value:
+    """Global gradient norm at the end over that in the first tenth; near 1 where nothing settles."""
+    begin, end = early(logged, ""), late(logged, "")
+    return (
+        float(end) / float(begin) if begin is not None and end is not None and float(begin) > TINY else None
+    )
+
+
 @fact("gradients.peak", "norm", "grad_norm")
 def peak(logged: Logged, _: str) -> Value:
     """Largest global gradient norm that was logged."""

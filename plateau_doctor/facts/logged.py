@@ -11,7 +11,7 @@ import pandas as pd
 from plateau_doctor.plateau import Plateau, find_plateaus
 from plateau_doctor.roles import layer_of
 from plateau_doctor.run import Run
-from plateau_doctor.series import Curve, curve_from, primary_curve
+from plateau_doctor.series import Curve, curve_from, finest_curve, primary_curve
 
 __all__ = ["Logged", "smooth"]
 
@@ -57,6 +57,35 @@ class Logged:
     def primary(self) -> Curve | None:
         """The series that the state is judged by."""
         return primary_curve(self.run, self._any_curve)
+
+    @cached_property
+    def finest(self) -> Curve | None:
+        """The training loss as often as it was logged: of single batches where they were, else as `curve`."""
+        chosen, rows = self.curve("train_loss"), self.rows("train_loss")
+        return None if chosen is None else finest_curve(chosen, rows[rows["live"]])
+
+    @cached_property
+    def epoch_length(self) -> float | None:
+        """Steps of the finest training loss in an epoch, None where the log does not tell.
+
+        From the epochs beside the steps, the setting `steps_per_epoch`, or the even spacing of a coarser curve.
+        """
+        fine = self.finest
+        if fine is None:
+            return None
+        known = np.isfinite(fine.epochs)
+        if known.sum() >= 2 and np.ptp(fine.epochs[known]) >= 1:
+            return float(np.ptp(fine.steps[known]) / np.ptp(fine.epochs[known]))
+        length = self.setting("steps_per_epoch")
+        if length is not None and length >= 1:
+            return length
+        for role in ("train_loss", "val_loss", "val_metric", "train_metric"):
+            curve = self.curve(role)
+            if curve is not None and 4 * len(curve.steps) <= len(fine.steps):
+                gaps = np.diff(curve.steps)
+                if np.ptp(gaps) <= 0.02 * np.median(gaps):
+                    return float(np.median(gaps))
+        return None
 
     def setting(self, *names: str) -> float | None:
         """Return the first of these settings that is a number; names are compared by their letters alone."""
@@ -124,7 +153,9 @@ def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame | None:
     across = rows["layer"].map({layer: i for i, layer in enumerate(chosen)}).to_numpy(dtype=float)
     kept = np.isfinite(across)
     wide = np.full((len(steps), len(chosen)), np.nan)
-    wide[down[kept], across[kept].astype(int)] = rows[column].to_numpy(dtype=float)[kept]  # the last one counts
+    wide[down[kept], across[kept].astype(int)] = rows[column].to_numpy(dtype=float)[
+        kept
+    ]  # the last one counts
     return pd.DataFrame(wide, index=steps, columns=chosen) if np.isfinite(wide).any() else None
 
 

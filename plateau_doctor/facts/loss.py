@@ -9,7 +9,7 @@ import numpy as np
 from plateau_doctor.facts.logged import Logged, smooth
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.plateau import CONVERGED_DROP, state_of
-from plateau_doctor.series import Curve
+from plateau_doctor.series import Curve, noise_of
 
 LOSSES = ("train_loss", "val_loss")
 
@@ -176,6 +176,20 @@ def end_gain(logged: Logged, series: str) -> Value:
     return float(np.median(curve.bins[n // 2 : 3 * n // 4]) - np.median(curve.bins[3 * n // 4 :])) / abs(
         first_level(curve)
     )
+
+
+@fact("trend", "noise widths", "{series}", *LOSSES)
+def trend(logged: Logged, series: str) -> Value:
+    """How much the loss still fell from the third to the fourth quarter, in widths of its band there.
+
+    Below 1 in size where the mean is lost in the band, whichever way it goes.
+    """
+    curve = logged.curve(series)
+    if curve is None or len(curve.bins) < 12:
+        return None
+    n = len(curve.bins)
+    gain = float(np.median(curve.bins[n // 2 : 3 * n // 4]) - np.median(curve.bins[3 * n // 4 :]))
+    return gain / max(noise_of(late(curve)), 1e-4 * abs(last_level(curve)), 1e-12)
 
 
 @fact("nonfinite", "share of points", "{series}", *LOSSES)

@@ -40,9 +40,15 @@ NEEDS: Mapping[str, Need] = {
     "regularization": Need(
         "dropout and weight decay", "log them as hyper-parameters `dropout` and `weight_decay`"
     ),
+    "batch_size": Need("batch size", "log it as a hyper-parameter `batch_size`"),
+    "loss_name": Need("name of the loss", "log it as a hyper-parameter `loss`"),
+    "batch_loss": Need(
+        "loss of single batches", "log it every few steps as `train/loss_step`, with `steps_per_epoch`"
+    ),
     "class_metrics": Need("recall of each class", "log it each epoch as `validation/recall/<class>`"),
     "grad_norm": Need("gradient norm", "log it as `grad_norm` (torch.nn.utils.clip_grad_norm_ returns it)"),
     "layer_weights": Need("weight norms of each layer", RECORDER),
+    "weight_histograms": Need("weight histograms", RECORDER),
     "layer_update_ratio": Need("size of the updates of each layer", RECORDER),
     "layer_gradients": Need("gradient norms of each layer", RECORDER),
     "gradient_histograms": Need("gradient histograms", RECORDER),
@@ -58,6 +64,14 @@ def was_logged(logged: Logged, need: str) -> bool:
     if need in ROLES_NEEDED:
         return any(len(logged.rows(role)) for role in ROLES_NEEDED[need])
     return OTHERWISE[need](logged)
+
+
+def batches_logged(logged: Logged) -> bool:
+    """Whether the training loss was logged at least three times an epoch, and the log tells what an epoch is."""
+    fine, length = logged.finest, logged.epoch_length
+    if fine is None or length is None:
+        return False
+    return bool(len(fine.steps) >= 3 * (fine.steps[-1] - fine.steps[0]) / length)
 
 
 ROLES_NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -76,6 +90,10 @@ OTHERWISE: Mapping[str, Callable[[Logged], bool]] = {
     "classes": lambda logged: classes_of(logged) is not None,
     "majority_share": lambda logged: logged.setting("majority_share", "class_share_max") is not None,
     "regularization": lambda logged: logged.setting("dropout", "weight_decay", "l2") is not None,
+    "batch_size": lambda logged: logged.setting("batch_size", "train_batch_size", "batch") is not None,
+    "loss_name": lambda logged: logged.text("loss", "loss_function", "criterion", "loss_fn") is not None,
+    "batch_loss": batches_logged,
+    "weight_histograms": lambda logged: logged.histogram_shares("weight", "std") is not None,
     "layer_weights": lambda logged: logged.layers("weight") is not None,
     "layer_update_ratio": lambda logged: logged.layers("update_ratio") is not None,
     "layer_gradients": lambda logged: logged.layers("gradient") is not None,

@@ -1,0 +1,1 @@
+"""Small real trainings, many at once: what the corpus is made of."""

@@ -1,0 +1,266 @@
+"""One training, logged richly once, as the many logs that people keep of it; and the table of facts of them all."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from plateau_doctor.facts import Facts, known_facts
+from plateau_doctor.run import HISTOGRAM_COLUMNS, SCALAR_COLUMNS, Run
+from trainings.tasks import task
+
+__all__ = ["LEVELS", "labels_of", "logged_run", "variants", "write_tables"]
+
+LEVELS = ("loss", "val", "accuracy", "rate", "norm", "rich")
+WIDE = (("rich", "epoch"), ("rate", "epoch"))  # written for every seed; the rest for the first alone
+VARIANTS = (
+    *(("rich", "step"), ("rich", "thinned"), ("rich", "resumed"), ("norm", "epoch"), ("norm", "step")),
+    *(("rate", "step"), ("rate", "thinned"), ("rate", "resumed"), ("accuracy", "epoch"), ("accuracy", "step")),
+    *(("val", "epoch"), ("val", "step"), ("loss", "epoch"), ("loss", "step")),
+)
+GAIN = math.log(1.1)
+FELL_ON = 1.05  # training loss at the best epoch over that at the end, from which a later rise is overfitting
+KINDS = ("gradient", "weight", "activation")
+Logs = Mapping[str, np.ndarray]
+Column = tuple[str, str, np.ndarray, np.ndarray, np.ndarray]  # tag, role, steps, epochs, values
+
+
+def write_tables(folder: Path, into: Path, jobs: int) -> None:
+    """Write labels, interventions and facts of all configurations in FOLDER."""
+    into.mkdir(exist_ok=True)
+    outcomes = [one for file in sorted(folder.glob("*/outcomes.json")) for one in json.loads(file.read_text())]
+    with gzip.GzipFile(into / "labels.csv.gz", "wb", mtime=0) as file:
+        file.write(_labels_table(outcomes).encode())
+    with ProcessPoolExecutor(jobs) as pool:
+        parts = list(pool.map(_rows_of, [(folder, one) for one in outcomes], chunksize=8))
+    names = ["name", "seed", "level", "axis", *known_facts()]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(row for part in parts for row in part)
+    with gzip.GzipFile(into / "facts.csv.gz", "wb", mtime=0) as file:
+        file.write(text.getvalue().encode())
+    print(f"{len(outcomes)} configurations, {sum(map(len, parts))} logs")
+
+
+def labels_of(outcome: Mapping[str, Any]) -> dict[str, float]:
+    """Return the causes that a configuration has, and the gain of undoing each, as a log-ratio.
+
+    Judged by clean loss; by clean error where that gained and the loss did not get worse. An artifact of the
+    log is a label by construction.
+    """
+    ends = np.array(outcome["ends"], dtype=float)
+    found: dict[str, float] = {}
+    for arm, causes in enumerate(outcome["arms"], start=1):
+        gain = _gain(ends[0], ends[arm])
+        if gain is not None:
+            found |= {cause: max(gain, found.get(cause, 0.0)) for cause in causes}
+    early = _gain(ends[0], np.array(outcome["early"], dtype=float))
+    if early is not None and float(np.median(outcome["train_fell_on"])) > FELL_ON:
+        found["overfitting"] = early
+    if outcome["artifact"]:
+        found["logging_artifact"] = math.inf
+    return found
+
+
+def _gain(base: np.ndarray, undone: np.ndarray) -> float | None:
+    """Return the mean log-ratio where it is clear; ends are (seeds, 2): loss and error."""
+    loss = np.log(np.clip(base[:, 0], 1e-3, 20)) - np.log(np.clip(undone[:, 0], 1e-3, 20))
+    error = np.log(base[:, 1] + 0.02) - np.log(undone[:, 1] + 0.02)
+    for one, other in ((loss, error), (error, loss)):
+        bar = max(GAIN, 2 * float(one.std(ddof=1)) / math.sqrt(len(one)))
+        if one.mean() > bar and other.mean() > -GAIN:
+            return float(one.mean())
+    return None
+
+
+def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "task", "architecture", "injected", "severity", "labels", "undone", "loss", "error"])
+    for one in outcomes:
+        ends = np.array(one["ends"], dtype=float)
+        arms = ["", *("+".join(causes) for causes in one["arms"])]
+        labels = labels_of(one)
+        writer.writerow([
+            one["name"], one["setup"]["task"], one["setup"]["architecture"], " ".join(one["injected"]), one["severity"],
+            " ".join(f"{cause}:{min(gain, 99):.2f}" for cause, gain in sorted(labels.items())),
+            "|".join(arms),
+            "|".join(" ".join(f"{v:.3g}" for v in arm[:, 0]) for arm in ends),
+            "|".join(" ".join(f"{v:.3g}" for v in arm[:, 1]) for arm in ends),
+        ])  # fmt: skip
+    return text.getvalue()
+
+
+def _rows_of(job: tuple[Path, Mapping[str, Any]]) -> list[list[object]]:
+    folder, outcome = job
+    rows: list[list[object]] = []
+    for level, axis, seed, run in variants(folder, outcome):
+        facts = Facts(run)
+        rows.append([outcome["name"], seed, level, axis, *(_cell(facts[name]) for name in known_facts())])
+    return rows
+
+
+def _cell(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    return f"{float(value):.3g}"  # type: ignore[arg-type]
+
+
+def variants(folder: Path, outcome: Mapping[str, Any]) -> Iterator[tuple[str, str, int, Run]]:
+    """Yield level, axis, seed and log of everything that is made of one configuration."""
+    name = outcome["name"]
+    with np.load(folder / name.rpartition("-")[0] / f"{name}.npz") as file:
+        arrays = {key: file[key] for key in file.files}
+    for seed in range(3):
+        logs = {key.split("/")[0]: value for key, value in arrays.items() if key.endswith(f"/{seed}")}
+        logs = spoilt(logs, outcome["artifact"], outcome["setup"]["steps_per_epoch"])
+        for level, axis in (*WIDE, *(VARIANTS if seed == 0 else ())):
+            yield level, axis, seed, logged_run(name, logs, outcome["setup"], level, axis)
+
+
+def spoilt(logs: Logs, artifact: str, steps_per_epoch: int) -> dict[str, np.ndarray]:
+    """Return the logs with an artifact put in."""
+    logs = dict(logs)
+    logs["epoch_loss"] = _epoch_means(logs["loss"], steps_per_epoch)
+    logs["epoch_accuracy"] = _epoch_means(logs["accuracy"], steps_per_epoch)
+    match artifact:
+        case "running_mean":
+            logs["loss"] = np.cumsum(logs["loss"]) / np.arange(1, len(logs["loss"]) + 1)
+            logs["epoch_loss"] = logs["loss"][steps_per_epoch - 1 :: steps_per_epoch]
+        case "moving_average_from_0":
+            mean, means = 0.0, []
+            for value in logs["loss"]:
+                mean = 0.99 * mean + 0.01 * float(value)
+                means.append(mean)
+            logs["loss"] = np.array(means)
+            logs["epoch_loss"] = logs["loss"][steps_per_epoch - 1 :: steps_per_epoch]
+        case "cached_validation":
+            logs["val_loss"] = np.full_like(logs["val_loss"], logs["val_loss"][0])
+            logs["val_accuracy"] = np.full_like(logs["val_accuracy"], logs["val_accuracy"][0])
+        case "summed_over_batches":
+            logs["epoch_loss"] = logs["epoch_loss"] * steps_per_epoch
+            within = np.arange(len(logs["loss"])) % steps_per_epoch
+            starts = np.cumsum(logs["loss"]) - logs["loss"]
+            logs["loss"] = np.cumsum(logs["loss"]) - starts[np.arange(len(within)) - within]
+    return logs
+
+
+def _epoch_means(values: np.ndarray, steps_per_epoch: int) -> np.ndarray:
+    return values.reshape(-1, steps_per_epoch).mean(axis=1)
+
+
+def logged_run(name: str, logs: Logs, setup: Mapping[str, Any], level: str, axis: str) -> Run:
+    """Return the run as somebody would have logged it who keeps so much (`level`) and so often (`axis`)."""
+    depth, spe = LEVELS.index(level), setup["steps_per_epoch"]
+    steps, epochs = np.arange(len(logs["loss"])) + 1.0, np.arange(len(logs["val_loss"])) + 1.0
+    ends = epochs * spe
+    columns: list[Column] = []
+
+    def add(tag: str, role: str, values: np.ndarray, at: np.ndarray = ends) -> None:
+        if np.isfinite(values).any() or "loss" in tag:
+            columns.append((tag, role, at, at / spe, values.astype(float)))
+
+    if axis == "step":
+        add("train/loss_step", "train_loss", logs["loss"], steps)
+    else:
+        add("train/loss", "train_loss", logs["epoch_loss"])
+    if depth >= LEVELS.index("val"):
+        add("validation/loss", "val_loss", logs["val_loss"])
+    if depth >= LEVELS.index("accuracy"):
+        if axis == "step":
+            add("train/accuracy_step", "train_metric", logs["accuracy"], steps)
+        else:
+            add("train/accuracy", "train_metric", logs["epoch_accuracy"])
+        add("validation/accuracy", "val_metric", logs["val_accuracy"])
+    if depth >= LEVELS.index("rate"):
+        add("learning_rate", "learning_rate", logs["rate"][spe - 1 :: spe])
+    if depth >= LEVELS.index("norm"):
+        every = slice(0, None, 1 if axis == "step" else spe)
+        add("gradient_norm", "grad_norm", logs["grad_norm"][every], steps[every])
+    histograms, bins = pd.DataFrame(columns=list(HISTOGRAM_COLUMNS)), np.empty((0, 3))
+    settings: dict[str, float | str | bool] = {}
+    if level == "rich":
+        for i in range(logs["recall"].shape[1]):
+            add(f"validation/recall/{i}", "class_metric", logs["recall"][:, i])
+        at = logs["record_steps"] + 1.0
+        for i in range(logs["layers"].shape[1]):
+            place = f"{i:02d}_layer/kernel"
+            add(f"gradient_norm/{place}", "layer_grad_norm", logs["layers"][:, i, 0], at)
+            add(f"weight_norm/{place}", "layer_weight_norm", logs["layers"][:, i, 1], at)
+            add(f"update_ratio/{place}", "layer_update_ratio", logs["layers"][:, i, 2], at)
+        histograms, bins = _histograms(logs)
+        settings = _settings(setup)
+    return Run(name, name, "corpus", _scalars(columns, axis), _typed(histograms), bins, settings)
+
+
+def _scalars(columns: Sequence[Column], axis: str) -> pd.DataFrame:
+    parts = []
+    for tag, role, steps, epochs, values in columns:
+        part = {"tag": tag, "role": role, "step": steps, "epoch": epochs, "wall_time": math.nan, "value": values}
+        frame = pd.DataFrame({**part, "segment": 0, "live": True})
+        if axis == "thinned":
+            frame = frame.iloc[::2]
+        if axis == "resumed":  # stopped at 60 %, taken up again from a checkpoint at 50 %
+            last = steps[-1]
+            again = frame[frame["step"] > 0.5 * last].assign(segment=1)
+            frame = frame[frame["step"] <= 0.6 * last]
+            frame = pd.concat([frame.assign(live=frame["step"] <= 0.5 * last), again])
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True).astype(SCALAR_COLUMNS)
+
+
+def _histograms(logs: Logs) -> tuple[pd.DataFrame, np.ndarray]:
+    summaries, counts = logs["summaries"], logs["bins"].astype(float)  # (records, 3, layers, 6 | 20)
+    records, kinds, layers, n_bins = counts.shape
+    kept = np.isfinite(summaries[..., 0]) & (counts.sum(-1) > 0)
+    low, high = summaries[..., 2], summaries[..., 3]
+    edges = low[..., None] + (high - low)[..., None] * np.linspace(0, 1, n_bins + 1)
+    bins = np.stack([edges[..., :-1], edges[..., 1:], counts], axis=-1)[kept].reshape(-1, 3)
+    record, kind, layer = np.nonzero(kept)
+    total = counts.sum(-1)[kept]
+    chosen = summaries[kept]
+    spread = (chosen[:, 3] - chosen[:, 2]) > 0
+    frame = pd.DataFrame({
+        "tag": [f"{KINDS[k]}s/{i:02d}_layer" for k, i in zip(kind, layer, strict=True)],
+        "layer": [f"{i:02d}_layer" + ("/kernel" if k < 2 else "") for k, i in zip(kind, layer, strict=True)],
+        "kind": [KINDS[k] for k in kind],
+        "step": logs["record_steps"][record] + 1.0,
+        "wall_time": math.nan,
+        "count": total,
+        "mean": chosen[:, 0], "std": chosen[:, 1], "norm": chosen[:, 5], "low": chosen[:, 2], "high": chosen[:, 3],
+        "zeros": chosen[:, 4],
+        "edge": np.where(spread, (counts[kept][:, 0] + counts[kept][:, -1]) / total, math.nan),
+        "first_bin": np.arange(len(total)) * n_bins, "n_bins": n_bins,
+    })  # fmt: skip
+    return frame, bins
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[list(HISTOGRAM_COLUMNS)].astype(HISTOGRAM_COLUMNS)
+
+
+def _settings(setup: Mapping[str, Any]) -> dict[str, float | str | bool]:
+    classes = task(setup["task"]).classes
+    found: dict[str, float | str | bool] = {
+        "optimizer": "sgd" if setup["optimizer"] == "momentum" else setup["optimizer"],
+        "learning_rate": setup["lr"],
+        "batch_size": float(setup["batch"]),
+        "samples": float(setup["samples"]),
+        "steps_per_epoch": float(setup["steps_per_epoch"]),
+        "weight_decay": setup["weight_decay"],
+        "dropout": setup["dropout"],
+    }
+    if classes:
+        found |= {"classes": float(classes), "majority_share": setup["majority"] or 1.08 / classes}
+    return found

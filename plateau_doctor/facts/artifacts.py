@@ -1,0 +1,76 @@
+"""Facts about what logging does to a curve: repeats, rounding, zeros, restarts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.loss import LOSSES
+from plateau_doctor.facts.registry import Value, fact
+
+MOST_DIGITS = 8
+
+
+@fact("repeats", "share of points", "{series}", *LOSSES)
+def repeats(logged: Logged, series: str) -> Value:
+    """Share of points that equal the one before to the last digit."""
+    curve = logged.curve(series)
+    return None if curve is None else float(np.mean(np.diff(curve.values) == 0))
+
+
+@fact("zeros", "share of points", "{series}", *LOSSES)
+def zeros(logged: Logged, series: str) -> Value:
+    """Share of points that are exactly 0 while most are not; 0 for a loss that has come down to 0."""
+    curve = logged.curve(series)
+    if curve is None:
+        return None
+    exact = curve.values == 0
+    stays = bool(exact[-1]) and bool(exact[int(np.argmax(exact)) :].all())
+    return 0.0 if stays else float(np.mean(exact))
+
+
+@fact("grain", "share of the late range", "{series}", *LOSSES)
+def grain(logged: Logged, series: str) -> Value:
+    """Size of the last digit that was written over the range of the last half; 1 where one digit is all it moves.
+
+    0 where the values are not rounded to eight decimals or fewer; None where they do not move.
+    """
+    curve = logged.curve(series)
+    if curve is None:
+        return None
+    values = curve.values
+    span = float(np.ptp(values[len(values) // 2 :]))
+    if span <= 0:
+        return None
+    for digits in range(MOST_DIGITS + 1):
+        if np.all(np.abs(values - np.round(values, digits)) <= 2e-7 * np.abs(values)):  # of float32
+            return min(1.0, 10.0**-digits / span)
+    return 0.0
+
+
+@fact("log.restarts", "count", "train_loss")
+def restarts(logged: Logged, _: str) -> Value:
+    """How often the log went back to an earlier step: a resumed run, or two runs in one file."""
+    rows = logged.run.scalars[logged.run.scalars["role"] == "train_loss"]
+    return float(rows["segment"].max()) if len(rows) else None
+
+
+@fact("log.rewound", "share of points", "train_loss")
+def rewound(logged: Logged, _: str) -> Value:
+    """Share of the training loss that a later stretch wrote again."""
+    rows = logged.run.scalars[logged.run.scalars["role"] == "train_loss"]
+    return float(np.mean(~rows["live"].to_numpy(dtype=bool))) if len(rows) else None
+
+
+@fact("crowded", "share of steps", "{series}", *LOSSES)
+def crowded(logged: Logged, series: str) -> Value:
+    """Share of steps at which the loss was written more than once with different values.
+
+    Single batches of an evaluation under one step do that, and several processes in one file.
+    """
+    curve, rows = logged.curve(series), logged.run.scalars
+    if curve is None:
+        return None
+    rows = rows[(rows["tag"] == curve.tag) & rows["live"] & np.isfinite(rows["value"])]
+    different = rows.groupby("step")["value"].nunique()
+    return float(np.mean(different > 1))

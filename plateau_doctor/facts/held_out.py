@@ -1,0 +1,120 @@
+"""Facts about validation that does not go with training at all: other data, another mode, another measure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plateau_doctor.facts.gap import METRICS, pair, shares
+from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.loss import classes_of, drop, first_level
+from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.series import noise_of
+
+
+def ratios(logged: Logged) -> np.ndarray | None:
+    """Return validation loss over the training loss around it at each evaluation, shape (m,); both above 0."""
+    train, val = logged.curve("train_loss"), logged.curve("val_loss")
+    if train is None or val is None:
+        return None
+    at = np.interp(val.bin_steps, train.bin_steps, train.bins)
+    kept = (at > 0) & (val.bins > 0)
+    return np.asarray(val.bins[kept] / at[kept]) if kept.sum() >= 3 else None
+
+
+@fact("gap.first", "ratio", "val_loss")
+def first(logged: Logged, _: str) -> Value:
+    """Validation loss over training loss at the first evaluation; a net that starts has nothing to overfit with."""
+    found = ratios(logged)
+    return None if found is None else float(found[0])
+
+
+@fact("gap.always", "ratio", "val_loss")
+def always(logged: Logged, _: str) -> Value:
+    """Ratio of validation to training loss that nine of ten evaluations exceed."""
+    found = ratios(logged)
+    return None if found is None else float(np.quantile(found, 0.1))
+
+
+@fact("gap.peak", "ratio", "val_loss")
+def peak(logged: Logged, _: str) -> Value:
+    """Highest ratio of validation to training loss at any evaluation."""
+    found = ratios(logged)
+    return None if found is None else float(np.max(found))
+
+
+@fact("gap.leaps", "log ratio", "val_loss")
+def leaps(logged: Logged, _: str) -> Value:
+    """How far the ratio of validation to training loss leaps between evaluations: 90 % quantile, natural log.
+
+    Batch statistics that do not fit make it leap by factors while training is calm.
+    """
+    found = ratios(logged)
+    return (
+        None if found is None or len(found) < 5 else float(np.quantile(np.abs(np.diff(np.log(found))), 0.9))
+    )
+
+
+@fact("gap.noise", "ratio", "val_loss")
+def noise(logged: Logged, _: str) -> Value:
+    """Noise of the validation loss over that of the training loss, each over its own level, in at most 60 bins."""
+    train, val = logged.curve("train_loss"), logged.curve("val_loss")
+    if train is None or val is None or len(val.bins) < 6 or len(train.bins) < 6:
+        return None
+    levels = [abs(float(np.median(curve.bins))) for curve in (train, val)]
+    if min(levels) <= 0:
+        return None
+    calm, rough = noise_of(train.bins) / levels[0], noise_of(val.bins) / levels[1]
+    return rough / max(calm, 1e-4)
+
+
+@fact("gap.shared", "ratio", "val_loss")
+def shared(logged: Logged, _: str) -> Value:
+    """Share of its first value that validation lost at its best, over the share that training lost in all.
+
+    Near 0 where training falls and validation never does; None where training did not fall by a fifth.
+    """
+    both, lost = pair(logged), drop(logged, "train_loss")
+    train, val = logged.curve("train_loss"), logged.curve("val_loss")
+    if both is None or train is None or val is None or not isinstance(lost, float) or lost < 0.2:
+        return None
+    start = max(float(val.bins[0]), first_level(train))
+    return (start - float(both[1].min())) / abs(start) / lost if start else None
+
+
+@fact("gap.same", "share of points", "val_loss")
+def same(logged: Logged, _: str) -> Value:
+    """Share of evaluations whose loss equals the training loss of the same step to the last digit."""
+    train, val = logged.curve("train_loss"), logged.curve("val_loss")
+    if train is None or val is None:
+        return None
+    steps, here, there = np.intersect1d(train.steps, val.steps, return_indices=True)
+    return float(np.mean(train.values[here] == val.values[there])) if len(steps) >= 3 else None
+
+
+@fact("gap.metric_always", "points", "val_metric")
+def metric_always(logged: Logged, _: str) -> Value:
+    """Training metric less validation metric that nine of ten evaluations exceed, on 0..1."""
+    train, val = logged.curve("train_metric"), logged.curve("val_metric")
+    if train is None or val is None or train.sign > 0 or val.sign > 0 or len(val.bins) < 4:
+        return None
+    gaps = np.interp(val.bin_steps, train.bin_steps, shares(train)) - shares(val)
+    return float(np.quantile(gaps, 0.1))
+
+
+@fact("lift", "share", "{series}", *METRICS)
+def lift(logged: Logged, series: str) -> Value:
+    """Best of the accuracy above chance, 1 / classes: 0 for guessing, 1 for all right; needs the classes."""
+    curve, classes = logged.curve(series), classes_of(logged)
+    if curve is None or curve.sign > 0 or classes is None or classes < 2:
+        return None
+    top = float(np.quantile(shares(curve), 0.9))
+    return (top - 1 / classes) / (1 - 1 / classes)
+
+
+@fact("jitter", "points", "{series}", *METRICS)
+def jitter(logged: Logged, series: str) -> Value:
+    """Standard deviation of the metric around its neighbors in the last half, on 0..1."""
+    curve = logged.curve(series)
+    if curve is None or curve.sign > 0 or len(curve.bins) < 8:
+        return None
+    return noise_of(shares(curve)[len(curve.bins) // 2 :])
