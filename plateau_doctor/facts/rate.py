@@ -62,7 +62,7 @@ def response(logged: Logged, _: str) -> Value:
     falls = at[1:] / at[:-1]
     cut = int(np.argmin(falls)) + 1
     n = max(2, len(train.bins) // 8)
-    if falls[cut - 1] > 0.5 or cut < n or cut > len(train.bins) - n:
+    if falls[cut - 1] > 0.5 or cut <= n or cut > len(train.bins) - n:
         return None
     before = float(
         np.median(train.bins[max(0, cut - 2 * n) : cut - n]) - np.median(train.bins[cut - n : cut])
