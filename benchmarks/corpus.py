@@ -34,7 +34,9 @@ Logs = dict[str, np.ndarray]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     training = commands.add_parser("train", help="train what is not yet in FOLDER")
     training.add_argument("folder", type=Path)
@@ -56,24 +58,28 @@ def train_all(folder: Path, size: float, jobs: int) -> None:
     """Train every configuration that FOLDER does not have yet."""
     folder.mkdir(parents=True, exist_ok=True)
     rates = reference_rates(folder, jobs)
-    units = [(key, configs) for key, configs in plan(rates, size) if not (folder / _name(key) / "done").exists()]
+    units = [(unit, configs) for unit, configs in plan(rates, size) if not (folder / unit / "done").exists()]
     began = time.perf_counter()
     with ProcessPoolExecutor(jobs, initializer=_one_thread) as pool:
-        waiting = [pool.submit(train_unit, folder, key, configs) for key, configs in units]
+        waiting = [pool.submit(train_unit, folder, unit, configs) for unit, configs in units]
         for i, future in enumerate(as_completed(waiting)):
             name, configs, copies = future.result()
-            print(f"{i + 1}/{len(units)} {name}: {configs} configurations, {copies} trainings, {time.perf_counter() - began:.0f} s", flush=True)
+            print(
+                f"{i + 1}/{len(units)} {name}: {configs} configurations, {copies} trainings, {time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
 
 
 def reference_rates(folder: Path, jobs: int) -> dict[tuple[str, str, str], float]:
     """Return the best constant rate of each (task, architecture, optimizer family); measured once."""
     file = folder / "rates.json"
-    if not file.exists():
-        keys = [(name, arch, kind) for name in TASKS for arch in ARCHITECTURES[task(name).kind] for kind in GRID]
+    rates = {(a, b, c): rate for a, b, c, rate in json.loads(file.read_text())} if file.exists() else {}
+    keys = [(name, arch, kind) for name in TASKS for arch in ARCHITECTURES[task(name).kind] for kind in GRID]
+    if new := [key for key in keys if key not in rates]:
         with ProcessPoolExecutor(jobs, initializer=_one_thread) as pool:
-            found = list(pool.map(best_rate, keys))
-        file.write_text(json.dumps([[*key, rate] for key, rate in zip(keys, found, strict=True)], indent=0))
-    return {(a, b, c): rate for a, b, c, rate in json.loads(file.read_text())}
+            rates |= dict(zip(new, pool.map(best_rate, new), strict=True))
+        file.write_text(json.dumps([[*key, rate] for key, rate in rates.items()], indent=0))
+    return rates
 
 
 def best_rate(key: tuple[str, str, str]) -> float:
@@ -92,9 +98,9 @@ def best_rate(key: tuple[str, str, str]) -> float:
     return float(np.exp(np.mean(np.log(np.array(GRID[optimizer])[near]))))
 
 
-def train_unit(folder: Path, key: tuple[str, str], configs: Sequence[Config]) -> tuple[str, int, int]:
+def train_unit(folder: Path, unit: str, configs: Sequence[Config]) -> tuple[str, int, int]:
     """Train all configurations of one task and architecture, and write their logs and outcomes."""
-    into = folder / _name(key)
+    into = folder / unit
     into.mkdir(exist_ok=True)
     copies = [
         (config.name, arm, replace(setup, seed=seed))
@@ -110,7 +116,7 @@ def train_unit(folder: Path, key: tuple[str, str], configs: Sequence[Config]) ->
     outcomes = [_outcome(config, logs) for config in configs]
     (into / "outcomes.json").write_text(json.dumps(outcomes))
     (into / "done").touch()
-    return _name(key), len(configs), len(copies)
+    return unit, len(configs), len(copies)
 
 
 def _trained(copies: Sequence[tuple[str, int, Setup]]) -> Iterator[tuple[tuple[str, int, int], Logs]]:
@@ -121,13 +127,20 @@ def _trained(copies: Sequence[tuple[str, int, Setup]]) -> Iterator[tuple[tuple[s
         for at in range(0, len(members), AT_ONCE):
             part = members[at : at + AT_ONCE]
             for (name, arm, setup), logs in zip(part, train([setup for _, _, setup in part]), strict=True):
-                yield (name, arm, setup.seed), logs if arm == 0 else {k: logs[k] for k in ("test", "best_test", "val_loss")}
+                yield (
+                    (name, arm, setup.seed),
+                    logs if arm == 0 else {k: logs[k] for k in ("test", "best_test", "val_loss")},
+                )
 
 
 def _outcome(config: Config, logs: dict[tuple[str, int, int], Logs]) -> dict[str, object]:
     """Return what became of a configuration: clean loss and error of every arm and seed, in JSON."""
-    ends = [[_end(logs[config.name, arm, seed]) for seed in range(SEEDS)] for arm in range(len(config.arms) + 1)]
-    early = [np.nan_to_num(logs[config.name, 0, seed]["best_test"], nan=20.0).tolist() for seed in range(SEEDS)]
+    ends = [
+        [_end(logs[config.name, arm, seed]) for seed in range(SEEDS)] for arm in range(len(config.arms) + 1)
+    ]
+    early = [
+        np.nan_to_num(logs[config.name, 0, seed]["best_test"], nan=20.0).tolist() for seed in range(SEEDS)
+    ]
     kept_falling = [_kept_falling(logs[config.name, 0, seed]) for seed in range(SEEDS)]
     return {
         "name": config.name,
@@ -157,10 +170,6 @@ def _kept_falling(logs: Logs) -> float:
 
 def _small(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32) if values.dtype.kind == "f" else values
-
-
-def _name(key: tuple[str, str]) -> str:
-    return "-".join(key)
 
 
 def _one_thread() -> None:

@@ -1,27 +1,49 @@
 """Facts and rules in, ranked causes out.
 
-log-odds(cause) = prior + the signs that every phenotype shares + those of the phenotype that fits best.
-A sign whose facts were not logged weighs nothing. Until the weights are fitted on labelled runs the words
-of the rule files stand in for them, the probability is None, and the ranking is called uncalibrated.
+The log-odds of a cause are a base, one term for each fact and one for each sign of its rule, all fitted on labelled
+trainings (`weights.json`); what was not logged adds nothing. A sign of the rule puts the terms of its facts into
+words. A cause that was not fitted, as one of a user's own rules, is judged by the words of its rule: the signs that
+every phenotype shares and those of the phenotype that fits best; its probability is None, and it is called
+uncalibrated.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from plateau_doctor.condition import render
-from plateau_doctor.facts import Facts
+from plateau_doctor.facts import Facts, Value, known_facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.rule import Rule, Severity, Sign
+from plateau_doctor.weights import Cause, Weights, probability, shipped
 
-__all__ = ["Diagnosis", "Evidence", "Missing", "candidates", "diagnose", "missing_logs", "named"]
+__all__ = [
+    "WORDS_ALONE",
+    "Diagnosis",
+    "Evidence",
+    "Missing",
+    "candidates",
+    "diagnose",
+    "missing_logs",
+    "named",
+]
 
 STRENGTH = {"decisive": math.log(100), "strong": math.log(10), "fair": math.log(3), "slight": math.log(1.6)}
 PRIOR = -math.log(25)
 NAMED_AT = 0.0  # log-odds at which a cause is named: as likely as not, by the words of its rule
+LEFT, POSSIBLE, MOST_LEFT = (
+    0.2,
+    0.03,
+    5,
+)  # candidates: share of the first's probability, least probability, number
+WORTH_A_LINE, MOST_FURTHER = 0.2, 6  # log-odds of a fact that is told by itself, and how many at most
+UNMEASURED = 0.05  # bits that a log is taken to tell about a cause that was not fitted
+
+
+WORDS_ALONE = Weights({}, 0.5, {}, {})  # judges every cause by the words of its rule
 
 
 @dataclass(frozen=True)
@@ -61,65 +83,171 @@ class Missing:
     how: str
 
 
-def diagnose(facts: Facts, rules: Iterable[Rule]) -> tuple[Diagnosis, ...]:
-    """Return every cause as it stands in this run, the likeliest first; equal ones by name."""
-    every = [_judge(facts, rule) for rule in rules]
+def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None) -> tuple[Diagnosis, ...]:
+    """Return every cause as it stands in this run, the likeliest first; equal ones by name.
+
+    `weights` are those that ship with the package when None.
+    """
+    fitted = (shipped() if weights is None else weights).causes
+    every = [
+        _fitted(facts, rule, fitted[rule.cause]) if rule.cause in fitted else _judge(facts, rule)
+        for rule in rules
+    ]
     return tuple(sorted(every, key=lambda d: (-d.log_odds, d.cause)))
 
 
-def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
+def named(ranked: Sequence[Diagnosis], weights: Weights | None = None) -> tuple[Diagnosis, ...]:
     """Return the causes that are likely enough to be named."""
-    return tuple(d for d in ranked if d.log_odds >= NAMED_AT)
+    bar = (shipped() if weights is None else weights).named_at
+    return tuple(
+        d for d in ranked if (d.log_odds >= NAMED_AT if d.probability is None else d.probability >= bar)
+    )
 
 
 def candidates(ranked: Sequence[Diagnosis]) -> tuple[str, ...]:
-    """Return the look-alikes left: causes that a seen sign speaks for, and nothing seen outweighs."""
-    return tuple(
+    """Return the look-alikes left of a stuck run: the likeliest causes, at most five.
+
+    Of fitted causes those with a fifth of the probability of the first; of others those that a seen sign speaks
+    for and nothing seen outweighs.
+    """
+    likely = [d.probability for d in ranked if d.probability is not None]
+    left = [
         one.cause
         for one in ranked
-        if PRIOR <= one.log_odds < NAMED_AT and any(e.seen and e.side == "for" for e in one.evidence)
-    )
+        if (
+            one.probability >= max(LEFT * max(likely), POSSIBLE)
+            if one.probability is not None
+            else PRIOR <= one.log_odds < NAMED_AT and any(e.seen and e.side == "for" for e in one.evidence)
+        )
+    ]
+    return tuple(left[:MOST_LEFT])
 
 
-def missing_logs(facts: Facts, ranked: Sequence[Diagnosis]) -> tuple[Missing, ...]:
+def missing_logs(
+    facts: Facts, ranked: Sequence[Diagnosis], weights: Weights | None = None
+) -> tuple[Missing, ...]:
     """Return what was not logged and which causes it would decide, the cheapest log first.
 
-    Asked are the causes named, those they are confused with, and the candidates; where there are none of
-    these, all that nothing speaks against.
+    Asked are the causes named, those they are confused with, and the candidates. A kind of log is worth the
+    information that it gave about these causes on labelled trainings; kinds worth less than a quarter of the best
+    are left out.
     """
-    asked = {c for one in named(ranked) for c in (one.cause, *one.confused_with)} | set(candidates(ranked))
-    open_causes: dict[str, list[str]] = {}
-    for one in ranked:
-        if (asked and one.cause not in asked) or one.log_odds < PRIOR:
-            continue
-        for evidence in one.evidence:
-            if evidence.seen is None:
-                for need in dict.fromkeys(facts.missing(name) for name in evidence.facts):
-                    if need is not None and one.cause not in open_causes.setdefault(need, []):
-                        open_causes[need].append(one.cause)
+    information = (shipped() if weights is None else weights).information
+    first = named(ranked, weights)
+    asked = {c for one in first for c in (one.cause, *one.confused_with)} | set(candidates(ranked))
+    unknown = _unknown(facts, [one for one in ranked if one.cause in asked])
+    worth: dict[str, dict[str, float]] = {}
+    for need in NEEDS:
+        told = {c: information.get(need, {}).get(c, 0.0) for c in asked}
+        for cause in unknown.get(need, ()):  # a sign waits for it; of causes not fitted that is all we know
+            if cause not in _all_told(information):
+                told[cause] = UNMEASURED
+        told = {cause: bits for cause, bits in told.items() if bits > 0}
+        if told and need in unknown:
+            worth[need] = told
+    best = max((sum(told.values()) for told in worth.values()), default=0.0)
+    order = [one.cause for one in ranked]
     return tuple(
-        Missing(need.log, tuple(open_causes[key]), need.how)
+        Missing(need.log, tuple(sorted(worth[key], key=order.index)), need.how)
         for key, need in NEEDS.items()
-        if key in open_causes
+        if key in worth and sum(worth[key].values()) >= best / 4
     )
+
+
+def _unknown(facts: Facts, asked: Sequence[Diagnosis]) -> dict[str, list[str]]:
+    """Return kind of log that is missing -> the causes asked for that are fitted on it or have a sign for it."""
+    found: dict[str, list[str]] = {}
+    for name in facts:
+        need = facts.missing(name)
+        if need is not None:
+            found.setdefault(need, [])
+    for one in asked:
+        for evidence in one.evidence:
+            for name in evidence.facts if evidence.seen is None else ():
+                need = facts.missing(name)
+                if need is not None and one.cause not in found[need]:
+                    found[need].append(one.cause)
+    return found
+
+
+def _all_told(information: Mapping[str, Mapping[str, float]]) -> set[str]:
+    return {cause for told in information.values() for cause in told}
+
+
+def _fitted(facts: Facts, rule: Rule, terms: Cause) -> Diagnosis:
+    """Judge a fitted cause: a sign that is seen speaks for the terms of its facts too."""
+    left = {name: shape.log_odds(facts[name]) for name, shape in terms.facts.items()}
+    log_odds, evidence = terms.base + sum(left.values()), []
+    for sign in sorted(rule.signs, key=lambda s: -abs(terms.signs.get(s.condition.text, 0.0))):
+        one = _weigh(facts, sign)
+        jump = terms.signs.get(sign.condition.text)
+        if jump is None:  # not fitted: the word counts, once it is seen
+            own = one.log_odds if one.seen else 0.0
+        else:
+            truth = sign.condition.evaluate(facts)
+            own = 0.0 if truth is None else jump / 2 if truth else -jump / 2
+        log_odds += own
+        weight = own
+        if one.seen:
+            side = 1 if one.side == "for" else -1
+            for name in sign.condition.names:
+                if side * left.get(name, 0.0) > 0:
+                    weight += left.pop(name)
+        evidence.append(replace(one, log_odds=weight))
+    evidence += _further(facts, left)
+    return _diagnosis(rule, log_odds, evidence, probability(log_odds))
+
+
+def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
+    """Return the terms of facts that no sign put into words: the large ones each, the rest as one."""
+    found: list[Evidence] = []
+    rest = 0.0
+    for name, weight in sorted(left.items(), key=lambda item: (-abs(item[1]), item[0])):
+        if abs(weight) >= WORTH_A_LINE and len(found) < MOST_FURTHER:
+            found.append(_of_fact(name, facts[name], weight))
+        else:
+            rest += weight
+    if abs(rest) >= WORTH_A_LINE:
+        found.append(Evidence("further facts, each of little weight, together", _side(rest), True, rest, {}))
+    return found
+
+
+def _of_fact(name: str, value: Value, weight: float) -> Evidence:
+    fact = known_facts()[name]
+    meaning = fact.meaning.split(";")[0].split(". ")[0].rstrip(".")
+    shown = value if isinstance(value, (str, bool)) or value is None else f"{value:.3g}"
+    return Evidence(
+        f"{name} is {shown}: {meaning[:1].lower()}{meaning[1:]}", _side(weight), True, weight, {name: value}
+    )
+
+
+def _side(weight: float) -> Literal["for", "against"]:
+    return "for" if weight >= 0 else "against"
 
 
 def _judge(facts: Facts, rule: Rule) -> Diagnosis:
+    """Judge a cause by the words of its rule."""
     by_group: dict[str, list[Evidence]] = {}
     for sign in rule.signs:
         by_group.setdefault(sign.shows, []).append(_weigh(facts, sign))
     shared = by_group.pop("", [])
     best = max(by_group.values(), key=_sum, default=[])
     evidence = (*shared, *best)
+    return _diagnosis(rule, PRIOR + _sum(evidence), evidence, None)
+
+
+def _diagnosis(
+    rule: Rule, log_odds: float, evidence: Iterable[Evidence], probability: float | None
+) -> Diagnosis:
     return Diagnosis(
         cause=rule.cause,
         family=rule.family,
         says=rule.says,
         why=rule.why,
         severity=rule.severity,
-        probability=None,
-        calibrated=False,
-        log_odds=PRIOR + _sum(evidence),
+        probability=probability,
+        calibrated=probability is not None,
+        log_odds=log_odds,
         evidence=tuple(sorted(evidence, key=_reading_order)),
         fixes=rule.fixes,
         confused_with=rule.confused_with,

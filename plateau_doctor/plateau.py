@@ -64,7 +64,7 @@ def find_plateaus(curve: Curve) -> tuple[Plateau, ...]:
         for a, b in _shelves(curve, horizon // 2):
             if b < n and all(b <= start or a >= end for start, end in found):
                 found.append((a, b))
-    return tuple(_plateau(curve, a, b) for a, b in sorted(found))
+    return tuple(_plateau(curve, _change_point(curve.bins, a, b, horizon), b) for a, b in sorted(found))
 
 
 def state_of(
@@ -182,6 +182,22 @@ def _onset(bins: Array, a: int, b: int, horizon: int, noise: float) -> int:
     band = max(3 * noise, ONSET_BAND * abs(first_level(bins) - level), GAIN_OF_LEVEL * abs(level))
     outside = np.flatnonzero(np.abs(_calm(bins) - level)[: min(b - 1, a + 2 * horizon)] > band)
     return min(int(outside[-1]) + 1 if len(outside) else 0, b - 2)
+
+
+def _change_point(bins: Array, a: int, b: int, horizon: int) -> int:
+    """Return the bin at or after `a` from which one level fits best, and a parabola what comes before it."""
+    if a < 3:
+        return a
+    begin = max(0, a - 2 * horizon)
+    best, least = a, math.inf
+    for at in range(a, min(a + horizon, b - max(2, horizon // 2)) + 1):
+        before, after = bins[begin : at + 1], bins[at:b]
+        places = np.arange(len(before), dtype=float) - len(before)
+        error = float(np.sum((before - np.polyval(np.polyfit(places, before, 2), places)) ** 2))
+        error += float(np.sum((after - after.mean()) ** 2))
+        if error < least * (1 - 1e-9):
+            best, least = at, error
+    return best
 
 
 def _plateau(curve: Curve, a: int, b: int) -> Plateau:

@@ -113,7 +113,9 @@ class _Training:
         self.task: Task = net.task
         self.data = _data(setups, self.task)
         self.steps = self.one.epochs * self.one.steps_per_epoch
-        self.rates = torch.tensor(np.stack([_rates(one, self.steps) for one in setups], axis=1), dtype=torch.float32)
+        self.rates = torch.tensor(
+            np.stack([_rates(one, self.steps) for one in setups], axis=1), dtype=torch.float32
+        )
         self.adam = self.one.optimizer.startswith("adam")
         self.momentum = _column(setups, lambda o: 0.9 if o.optimizer == "momentum" else 0.0)
         self.decay = _column(setups, lambda o: 0.0 if o.optimizer == "adamw" else o.weight_decay)
@@ -133,7 +135,7 @@ class _Training:
         }
         records: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         for epoch in range(self.one.epochs):
-            order = self._order(epoch)
+            order = self._order()
             for i in range(self.one.steps_per_epoch):
                 step = epoch * self.one.steps_per_epoch + i
                 at = order[:, i * self.one.batch : (i + 1) * self.one.batch]
@@ -154,7 +156,7 @@ class _Training:
             logs["test"].append(torch.stack([test_loss, test_error], 1).numpy())
         return self._logs({key: np.stack(value) for key, value in logs.items()}, records)
 
-    def _order(self, epoch: int) -> Tensor:
+    def _order(self) -> Tensor:
         """Return the samples of an epoch, (copies, steps x batch): shuffled passes, or one sorted one."""
         need, rows = self.one.batch * self.one.steps_per_epoch, []
         for i, one in enumerate(self.setups):
@@ -225,12 +227,16 @@ class _Training:
         return before
 
     @torch.no_grad()
-    def _record(self, grads: dict[str, Tensor], before: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _record(
+        self, grads: dict[str, Tensor], before: dict[str, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows, kinds = [], []
         for name in self.net.kernels:
             old, new = before[name].flatten(1), self.net.params[name].detach().flatten(1)
             size = old.norm(dim=1)
-            rows.append(torch.stack([grads[name].flatten(1).norm(dim=1), size, (new - old).norm(dim=1) / size], 1))
+            rows.append(
+                torch.stack([grads[name].flatten(1).norm(dim=1), size, (new - old).norm(dim=1) / size], 1)
+            )
         kinds.append([_summary(grads[name].flatten(1)) for name in self.net.kernels])
         kinds.append([_summary(before[name].flatten(1)) for name in self.net.kernels])
         hidden = [out[:, :: max(1, out.shape[1] // SAMPLE)] for out in self.net.outputs.values()]
@@ -242,7 +248,9 @@ class _Training:
         return torch.stack(rows, 1).numpy(), summaries.numpy(), bins.numpy()
 
     @torch.no_grad()
-    def _evaluate(self, x: Tensor, y: Tensor, own_loss: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _evaluate(
+        self, x: Tensor, y: Tensor, own_loss: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return loss, error, accuracy (copies,) and recall (copies, classes)."""
         self.net.training = False
         outputs = self.net(x)
@@ -255,7 +263,12 @@ class _Training:
         if own_loss:
             loss = self._plain_val(outputs, y)
         else:
-            loss = torch.stack([_bounded(self._proper(outputs[i : i + 1], y[i : i + 1], one.head)) for i, one in enumerate(self.setups)])
+            loss = torch.stack(
+                [
+                    _bounded(self._proper(outputs[i : i + 1], y[i : i + 1], one.head))
+                    for i, one in enumerate(self.setups)
+                ]
+            )
         broken = ~torch.isfinite(outputs).flatten(1).all(1)
         error = torch.where(broken, 1 - 1 / self.task.classes, 1 - right.mean(1))
         return loss, error, right.mean(1), recall
@@ -307,7 +320,9 @@ def _data(setups: Sequence[Setup], of: Task) -> _Data:
     )  # fmt: skip
 
 
-def _drawn(one: Setup, of: Task) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...], tuple[np.ndarray, ...], np.ndarray]:
+def _drawn(
+    one: Setup, of: Task
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...], tuple[np.ndarray, ...], np.ndarray]:
     """Return training, validation and test arrays of one setup, and the class weights of its loss."""
     rng = np.random.default_rng(1000 + one.seed)
     order = rng.permutation(len(of.pool[1]))
@@ -323,7 +338,10 @@ def _drawn(one: Setup, of: Task) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarr
     if one.class_weights and of.classes:
         weights = 1 / np.maximum(np.bincount(y, minlength=of.classes), 1)
     if one.label_noise:
-        y, val_y = _noisy(y, one.label_noise, of.classes, rng), _noisy(val_y, one.label_noise, of.classes, rng)
+        y, val_y = (
+            _noisy(y, one.label_noise, of.classes, rng),
+            _noisy(val_y, one.label_noise, of.classes, rng),
+        )
     if one.raw_inputs:
         x, val_x, test_x = (_raw(part, of) for part in (x, val_x, test_x))
     if one.mismatch == "inputs":
@@ -331,7 +349,9 @@ def _drawn(one: Setup, of: Task) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarr
     return (x, y), (val_x, val_y), (test_x, test_y), weights
 
 
-def _uneven(x: np.ndarray, y: np.ndarray, label: int, share: float, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _uneven(
+    x: np.ndarray, y: np.ndarray, label: int, share: float, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     major, minor = np.flatnonzero(y == label), np.flatnonzero(y != label)
     size = min(size, int(len(major) / share))
     kept = np.concatenate([major[: round(size * share)], minor[: max(2, round(size * (1 - share)))]])
@@ -350,7 +370,9 @@ def _raw(x: np.ndarray, of: Task) -> np.ndarray:
     if of.kind == "image":
         return (x * 60 + 120).astype(np.float32)
     rng = np.random.default_rng(5)
-    return (x * np.exp(rng.normal(2, 2, x.shape[1])) + np.exp(rng.normal(2, 2, x.shape[1]))).astype(np.float32)
+    return (x * np.exp(rng.normal(2, 2, x.shape[1])) + np.exp(rng.normal(2, 2, x.shape[1]))).astype(
+        np.float32
+    )
 
 
 def _shifted(x: np.ndarray, of: Task) -> np.ndarray:
@@ -407,7 +429,9 @@ def _summary(values: Tensor) -> tuple[Tensor, Tensor]:
     """Return (copies, 6) mean, std, low, high, zeros, norm and (copies, 20) counts of (copies, n) values."""
     values = torch.nan_to_num(values, nan=0.0, posinf=1e30, neginf=-1e30)
     low, high = values.min(1).values, values.max(1).values
-    place = ((values - low[:, None]) / (high - low).clamp(min=1e-30)[:, None] * BINS).long().clamp(0, BINS - 1)
+    place = (
+        ((values - low[:, None]) / (high - low).clamp(min=1e-30)[:, None] * BINS).long().clamp(0, BINS - 1)
+    )
     counts = torch.zeros(len(values), BINS).scatter_add_(1, place, torch.ones_like(values))
     zeros = (values == 0).float().mean(1)
     return torch.stack([values.mean(1), values.std(1), low, high, zeros, values.norm(dim=1)], 1), counts

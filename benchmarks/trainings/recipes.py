@@ -13,7 +13,7 @@ import numpy as np
 
 from trainings.ensemble import Setup
 from trainings.nets import ARCHITECTURES
-from trainings.tasks import task
+from trainings.tasks import TASKS, task
 
 __all__ = ["ARTIFACTS", "RECIPES", "Arm", "Config", "plan", "sound"]
 
@@ -77,7 +77,9 @@ def sound(name: str, architecture: str, rng: Rng, rates: Rates) -> tuple[Setup, 
     rate = rates[name, architecture, family] * (10 if optimizer == "sgd" else 1)
     batch, steps, epochs = PRESETS[rng.integers(len(PRESETS))]
     depth = {"resnet": 3, "attention": 1, "rnn": 2}.get(architecture, int(rng.choice([2, 3])))
-    activations, odds = (["relu", "gelu", "tanh"], [0.7, 0.1, 0.2]) if architecture in ("mlp", "cnn") else (["relu"], [1.0])
+    activations, odds = (
+        (["relu", "gelu", "tanh"], [0.7, 0.1, 0.2]) if architecture in ("mlp", "cnn") else (["relu"], [1.0])
+    )
     if architecture == "rnn":
         activations = ["tanh"]
     most = len(task(name).pool[1])
@@ -88,7 +90,9 @@ def sound(name: str, architecture: str, rng: Rng, rates: Rates) -> tuple[Setup, 
         activation=str(rng.choice(activations, p=odds)),
         optimizer=optimizer,
         lr=float(rate * 10 ** rng.uniform(-0.25, 0.25)),
-        schedule=str(rng.choice(["constant", "cosine", "step", "warm_up", "one_cycle"], p=[0.45, 0.25, 0.1, 0.1, 0.1])),
+        schedule=str(
+            rng.choice(["constant", "cosine", "step", "warm_up", "one_cycle"], p=[0.45, 0.25, 0.1, 0.1, 0.1])
+        ),
         batch=batch,
         steps_per_epoch=steps,
         epochs=epochs,
@@ -120,18 +124,30 @@ def lr_too_low(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str
 def lr_too_high(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
     factor = float(rng.choice([5, 10, 30, 100]))
     one = replace(one, lr=rate * factor, schedule=one.schedule if rng.random() < 0.4 else "constant")
-    return one, [*_rate_arms(one, rate), Arm(("exploding_gradients",), replace(one, clip=1.0))], f"rate x {factor:.0f}"
+    return (
+        one,
+        [*_rate_arms(one, rate), Arm(("exploding_gradients",), replace(one, clip=1.0))],
+        f"rate x {factor:.0f}",
+    )
 
 
 def lr_decayed_too_early(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
     schedule = str(rng.choice(["early", "early_cosine"]))
-    return replace(one, schedule=schedule), [Arm(("lr_decayed_too_early",), replace(one, schedule="cosine"))], schedule
+    return (
+        replace(one, schedule=schedule),
+        [Arm(("lr_decayed_too_early",), replace(one, schedule="cosine"))],
+        schedule,
+    )
 
 
 def noise_floor(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
     factor = float(rng.choice([1.0, 1.7, 3.0]))
     one = replace(one, batch=8, steps_per_epoch=40, epochs=16, schedule="constant", lr=rate * factor)
-    return one, [Arm(("noise_floor",), replace(one, schedule="cosine")), *_rate_arms(one, rate)], f"rate x {factor:.1f}, batch 8"
+    return (
+        one,
+        [Arm(("noise_floor",), replace(one, schedule="cosine")), *_rate_arms(one, rate)],
+        f"rate x {factor:.1f}, batch 8",
+    )
 
 
 def vanishing_gradients(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str] | None:
@@ -146,7 +162,11 @@ def vanishing_gradients(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[
     if one.architecture == "cnn":
         depth = min(depth, 4)
     bad = replace(one, activation=activation, depth=depth, gain=gain)
-    return bad, [Arm(cause, replace(bad, activation="relu", gain=1.0))], f"{depth} layers of {activation}, gain {gain}"
+    return (
+        bad,
+        [Arm(cause, replace(bad, activation="relu", gain=1.0))],
+        f"{depth} layers of {activation}, gain {gain}",
+    )
 
 
 def exploding_gradients(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str] | None:
@@ -154,10 +174,18 @@ def exploding_gradients(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[
     if one.architecture == "rnn":
         bad = replace(one, gain=gain / 1.4)
     elif plain(one):
-        bad = replace(one, gain=gain, depth=int(rng.choice([3, 4, 5] if one.architecture == "mlp" else [3, 4])), activation="relu")
+        bad = replace(
+            one,
+            gain=gain,
+            depth=int(rng.choice([3, 4, 5] if one.architecture == "mlp" else [3, 4])),
+            activation="relu",
+        )
     else:
         return None
-    arms = [Arm(("exploding_gradients", "bad_initialization"), replace(bad, gain=1.0)), Arm(("exploding_gradients",), replace(bad, clip=1.0))]
+    arms = [
+        Arm(("exploding_gradients", "bad_initialization"), replace(bad, gain=1.0)),
+        Arm(("exploding_gradients",), replace(bad, clip=1.0)),
+    ]
     return bad, arms, f"gain {bad.gain:.1f} in {bad.depth} layers"
 
 
@@ -166,15 +194,25 @@ def dead_relu(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]
         return None
     bias = float(rng.choice([-1.0, -2.0, -4.0]))
     bad = replace(one, activation="relu", bias=bias)
-    return bad, [Arm(("dead_relu",), replace(bad, slope=0.1)), Arm(("bad_initialization",), replace(bad, bias=0.0))], f"bias {bias:.0f}"
+    return (
+        bad,
+        [Arm(("dead_relu",), replace(bad, slope=0.1)), Arm(("bad_initialization",), replace(bad, bias=0.0))],
+        f"bias {bias:.0f}",
+    )
 
 
 def saturated_units(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str] | None:
     if one.architecture not in ("mlp", "cnn", "rnn"):
         return None
     gain = float(rng.choice([5.0, 12.0, 30.0]))
-    sound = replace(one, activation=str(rng.choice(["tanh", "tanh", "sigmoid"])) if one.architecture != "rnn" else "tanh")
-    return replace(sound, gain=gain), [Arm(("saturated_units", "bad_initialization"), sound)], f"{sound.activation}, gain {gain:.0f}"
+    sound = replace(
+        one, activation=str(rng.choice(["tanh", "tanh", "sigmoid"])) if one.architecture != "rnn" else "tanh"
+    )
+    return (
+        replace(sound, gain=gain),
+        [Arm(("saturated_units", "bad_initialization"), sound)],
+        f"{sound.activation}, gain {gain:.0f}",
+    )
 
 
 def bad_initialization(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str] | None:
@@ -196,7 +234,7 @@ def class_imbalance(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm]
         return None
     share = float(rng.choice([0.8, 0.9, 0.96]))
     bad = replace(one, majority=share)
-    return bad, [Arm(("class_imbalance",), replace(bad, class_weights=True))], f"{share:.0%} of one class"
+    return bad, [Arm(("class_imbalance",), one)], f"{share:.0%} of one class"
 
 
 def label_noise(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
@@ -206,7 +244,11 @@ def label_noise(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], st
 
 def small_dataset(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
     n = int(rng.choice([20, 40, 80]))
-    return replace(one, samples=n), [Arm(("small_dataset",), replace(one, samples=len(task(one.task).pool[1])))], f"{n} samples"
+    return (
+        replace(one, samples=n),
+        [Arm(("small_dataset",), replace(one, samples=len(task(one.task).pool[1])))],
+        f"{n} samples",
+    )
 
 
 def unnormalized_inputs(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str] | None:
@@ -227,21 +269,35 @@ def capacity_too_small(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[A
 
 
 def output_loss_mismatch(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
-    heads = ["double_softmax", "double_softmax", "relu", "sigmoid", "raw_nll"] if is_classifier(one) else ["relu", "sigmoid"]
+    heads = (
+        ["double_softmax", "double_softmax", "relu", "sigmoid", "raw_nll"]
+        if is_classifier(one)
+        else ["relu", "sigmoid"]
+    )
     head = str(rng.choice(heads))
     return replace(one, head=head), [Arm(("output_loss_mismatch",), one)], head
 
 
 def over_regularized(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
-    how = str(rng.choice(["dropout", "decay", "input noise"] if kind_of(one) != "sequence" else ["dropout", "decay"]))
+    how = str(
+        rng.choice(
+            ["dropout", "decay", "input noise"] if kind_of(one) != "sequence" else ["dropout", "decay"]
+        )
+    )
     if how == "dropout":
         bad = replace(one, dropout=float(rng.choice([0.7, 0.85, 0.93])))
     elif how == "decay":
         strong = {"adamw": (1.0, 10.0), "adam": (0.03, 0.1)}.get(one.optimizer, (0.03, 0.1, 0.3))
-        bad = replace(one, weight_decay=float(rng.choice(strong)) / (1 if one.optimizer != "adamw" else one.lr * 100))
+        bad = replace(
+            one, weight_decay=float(rng.choice(strong)) / (1 if one.optimizer != "adamw" else one.lr * 100)
+        )
     else:
         bad = replace(one, input_noise=float(rng.choice([1.5, 3, 5])))
-    return bad, [Arm(("over_regularized",), replace(bad, dropout=0.0, weight_decay=0.0, input_noise=0.0))], how
+    return (
+        bad,
+        [Arm(("over_regularized",), replace(bad, dropout=0.0, weight_decay=0.0, input_noise=0.0))],
+        how,
+    )
 
 
 def overfitting(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
@@ -250,7 +306,11 @@ def overfitting(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], st
         one, batch=batch, steps_per_epoch=steps, epochs=epochs, samples=int(rng.choice([120, 200, 300])), dropout=0.0,
         weight_decay=0.0, lr=rate * float(rng.choice([1, 2])), schedule="constant", width=2.0 if one.architecture == "mlp" else 1.0,
     )  # fmt: skip
-    return bad, [], f"{bad.samples} samples, {epochs} epochs"  # its undo is the epoch of least validation loss
+    return (
+        bad,
+        [],
+        f"{bad.samples} samples, {epochs} epochs",
+    )  # its undo is the epoch of least validation loss
 
 
 def not_training(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], str]:
@@ -266,7 +326,14 @@ def train_eval_mismatch(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[
 RECIPES: Mapping[str, Recipe] = {
     recipe.__name__: recipe
     for recipe in (
-        *(lr_too_low, lr_too_high, lr_decayed_too_early, noise_floor, vanishing_gradients, exploding_gradients),
+        *(
+            lr_too_low,
+            lr_too_high,
+            lr_decayed_too_early,
+            noise_floor,
+            vanishing_gradients,
+            exploding_gradients,
+        ),
         *(dead_relu, saturated_units, bad_initialization, class_imbalance, label_noise, small_dataset),
         *(unnormalized_inputs, unshuffled_data, capacity_too_small, output_loss_mismatch, over_regularized),
         *(overfitting, not_training, train_eval_mismatch),
@@ -279,26 +346,31 @@ PAIRS = (
 )  # fmt: skip
 
 
-def plan(rates: Rates, size: float = 1.0) -> Iterator[tuple[tuple[str, str], list[Config]]]:
-    """Yield each (task, architecture) with its configurations; always the same for the same rates.
+CHEAP = ("mlp", "rnn", "attention")  # trained in a second round of configurations too
 
-    `size` is the share of the configurations to make; a smaller plan is the beginning of a larger one.
+
+def plan(rates: Rates, size: float = 1.0) -> Iterator[tuple[str, list[Config]]]:
+    """Yield the name and the configurations of each unit; always the same for the same rates.
+
+    A unit is a task and an architecture. `size` is the share of the configurations to make; a smaller plan is
+    the beginning of a larger one.
     """
-    from trainings.tasks import TASKS
+    units = [(name, architecture) for name in TASKS for architecture in ARCHITECTURES[task(name).kind]]
+    for again in ("", "_2"):
+        for name, architecture in units:
+            if not again or architecture in CHEAP:
+                yield f"{name}-{architecture}{again}", list(_unit(name, architecture, again, rates, size))
 
-    for name in TASKS:
-        for architecture in ARCHITECTURES[task(name).kind]:
-            yield (name, architecture), list(_unit(name, architecture, rates, size))
 
-
-def _unit(name: str, architecture: str, rates: Rates, size: float) -> Iterator[Config]:
-    rng = np.random.default_rng(sum(map(ord, name + architecture)))
+def _unit(name: str, architecture: str, again: str, rates: Rates, size: float) -> Iterator[Config]:
+    rng = np.random.default_rng(sum(map(ord, name + architecture + again)))
+    unit = f"{name}-{architecture}{again}"
     wanted = [*rng.permutation(list(RECIPES)), *rng.permutation(list(RECIPES))[:8]]
     healthy, number = 0, 0
     for i, cause in enumerate(wanted[: round(len(wanted) * size)]):
         made = _spoilt(name, architecture, rng, rates, str(cause))
         for injected, severity, setup, arms in made:
-            yield Config(f"{name}-{architecture}-{number:03d}", injected, severity, setup, arms)
+            yield Config(f"{unit}-{number:03d}", injected, severity, setup, arms)
             number += 1
         if i % 2 == 0 or i % 7 == 0:
             setup, rate = sound(name, architecture, rng, rates)
@@ -306,7 +378,9 @@ def _unit(name: str, architecture: str, rates: Rates, size: float) -> Iterator[C
                 setup = replace(setup, batch=SHORT[0], steps_per_epoch=SHORT[1], epochs=SHORT[2])
             artifact = ARTIFACTS[(healthy // 4) % len(ARTIFACTS)] if healthy % 8 == 3 else ""
             injected = ("logging_artifact",) if artifact else ()
-            yield Config(f"{name}-{architecture}-{number:03d}", injected, artifact, setup, tuple(_rate_arms(setup, rate)), artifact)
+            yield Config(
+                f"{unit}-{number:03d}", injected, artifact, setup, tuple(_rate_arms(setup, rate)), artifact
+            )
             healthy, number = healthy + 1, number + 1
 
 
@@ -332,5 +406,7 @@ def _spoilt(
 
 def _distinct(setup: Setup, arms: list[Arm]) -> tuple[Arm, ...]:
     """Return the arms without those that change nothing or were named before."""
-    kept: dict[tuple[tuple[str, ...], Setup], Arm] = {(arm.causes, arm.setup): arm for arm in arms if arm.setup != setup}
+    kept: dict[tuple[tuple[str, ...], Setup], Arm] = {
+        (arm.causes, arm.setup): arm for arm in arms if arm.setup != setup
+    }
     return tuple(kept.values())

@@ -139,6 +139,78 @@ def _order(rng: np.random.Generator) -> tuple[Arrays, int, str]:
     return (x, 2 * swapped + (second - first < 4)), 4, "sequence"
 
 
+def _majority(rng: np.random.Generator) -> tuple[Arrays, int, str]:
+    """Which of three letters is the most frequent?"""
+    n, length = 4000, 12
+    odds = rng.dirichlet(np.ones(3), n) * 0.6
+    drawn = rng.random((n, length, 1)) < np.concatenate([odds.cumsum(1), np.ones((n, 1))], axis=1)[:, None]
+    x = drawn.argmax(2)
+    counts = np.stack([(x == letter).sum(1) for letter in range(3)], axis=1)
+    clear = np.sort(counts, axis=1)[:, -1] > np.sort(counts, axis=1)[:, -2]
+    return (np.where(x == 3, rng.integers(3, 6, x.shape), x)[clear], counts.argmax(1)[clear]), 3, "sequence"
+
+
+def _rings(rng: np.random.Generator) -> tuple[Arrays, int, str]:
+    n, classes = 2600, 3
+    y, angle = rng.integers(0, classes, n), rng.random(n) * 2 * np.pi
+    radius = 1.0 + y + rng.normal(0, 0.25, n)
+    return (
+        (np.stack([radius * np.cos(angle), radius * np.sin(angle), rng.normal(0, 1, n)], axis=1), y),
+        classes,
+        "table",
+    )
+
+
+def _checkers(rng: np.random.Generator) -> tuple[Arrays, int, str]:
+    x = rng.uniform(-1.5, 1.5, (2600, 2))
+    y = (np.floor(x[:, 0]) + np.floor(x[:, 1])).astype(int) % 2
+    return (x + rng.normal(0, 0.05, x.shape), y), 2, "table"
+
+
+def _waves(rng: np.random.Generator) -> tuple[Arrays, int, str]:
+    """Four kinds of wave: sine, square, saw, and a burst, at any phase, in noise."""
+    n, t = 2600, np.arange(32) / 32
+    y, phase, frequency = rng.integers(0, 4, n), rng.random((n, 1)), rng.uniform(1.5, 3, (n, 1))
+    turn = (frequency * t + phase) % 1
+    burst = np.sin(12 * np.pi * t) * np.exp(-(((t - phase) / 0.15) ** 2))
+    kinds = np.stack([np.sin(2 * np.pi * turn), np.sign(turn - 0.5), 2 * turn - 1, 2 * burst])
+    return (kinds[y, np.arange(n)] + rng.normal(0, 0.4, (n, 32)), y), 4, "table"
+
+
+def _words(rng: np.random.Generator) -> tuple[Arrays, int, str]:
+    """Counts of 60 words in texts on six subjects."""
+    n, classes = 2600, 6
+    subjects, y = rng.dirichlet(np.full(60, 0.15), classes), rng.integers(0, classes, n)
+    mixed = 0.6 * subjects[y] + 0.4 * rng.dirichlet(np.full(60, 0.5))
+    return (np.log1p(np.stack([rng.multinomial(12, odds) for odds in mixed])), y), classes, "table"
+
+
+def _teacher(rng: np.random.Generator, inputs: int, classes: int) -> tuple[Arrays, int, str]:
+    """What another, random net answers; one answer in thirty is wrong."""
+    x = rng.normal(0, 1, (3200, inputs))
+    hidden = np.tanh(x @ rng.normal(0, 1.5 / np.sqrt(inputs), (inputs, 16)))
+    scores = hidden @ rng.normal(0, 1, (16, classes))
+    scores -= np.median(scores, axis=0)
+    y = scores.argmax(1)
+    return (x, np.where(rng.random(len(y)) < 0.03, rng.integers(0, classes, len(y)), y)), classes, "table"
+
+
+def _teacher_3(rng: np.random.Generator) -> tuple[Arrays, int, str]:
+    return _teacher(rng, 8, 3)
+
+
+def _teacher_10(rng: np.random.Generator) -> tuple[Arrays, int, str]:
+    return _teacher(rng, 16, 10)
+
+
+def _impedance(rng: np.random.Generator) -> tuple[Arrays, int, str]:
+    """The second regression of Friedman 1991, with noise."""
+    x = rng.random((2600, 4)) * [100, 520 * np.pi, 1, 10] + [0, 40 * np.pi, 0, 1]
+    y = np.sqrt(x[:, 0] ** 2 + (x[:, 1] * x[:, 2] - 1 / (x[:, 1] * x[:, 3])) ** 2)
+    y = y + rng.normal(0, 0.2 * y.std(), len(y))
+    return (x, (y - y.mean()) / y.std()), 0, "table"
+
+
 TASKS: Mapping[str, Callable[[np.random.Generator], tuple[Arrays, int, str]]] = {
     "digits": _digits,
     "textures": _textures,
@@ -150,6 +222,14 @@ TASKS: Mapping[str, Callable[[np.random.Generator], tuple[Arrays, int, str]]] = 
     "friedman": _friedman,
     "motifs": _motifs,
     "order": _order,
+    "majority": _majority,
+    "rings": _rings,
+    "checkers": _checkers,
+    "waves": _waves,
+    "words": _words,
+    "teacher_3": _teacher_3,
+    "teacher_10": _teacher_10,
+    "impedance": _impedance,
 }
 
 
@@ -168,7 +248,10 @@ def task(name: str) -> Task:
     test = (x[:n_test], y[:n_test])
     if classes:
         test = _balanced(*test)
-    val, pool = (x[n_test : n_test + n_val], y[n_test : n_test + n_val]), (x[n_test + n_val :], y[n_test + n_val :])
+    val, pool = (
+        (x[n_test : n_test + n_val], y[n_test : n_test + n_val]),
+        (x[n_test + n_val :], y[n_test + n_val :]),
+    )
     return Task(name, kind, classes, pool, val, test, int(x.max()) + 1 if kind == "sequence" else 0)
 
 

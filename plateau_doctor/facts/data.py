@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import classes_of
+from plateau_doctor.facts.rate import peak_rate
 from plateau_doctor.facts.registry import Value, fact
 
 
@@ -20,14 +23,26 @@ def per_class(logged: Logged, _: str) -> Value:
     return None if number is None or not classes else float(number) / classes
 
 
+@fact("net.parameters", "parameters", "parameters")
+def parameters(logged: Logged, _: str) -> Value:
+    """Number of trainable parameters, where logged; else of all weights that histograms were written of."""
+    number = logged.setting("parameters", "num_parameters", "n_params", "num_params")
+    sizes = logged.histogram_shares("weight", "count") if number is None else None
+    return number if sizes is None else float(np.nansum(np.nanmax(sizes.to_numpy(dtype=float), axis=0)))
+
+
+@fact("net.narrowest", "weights", "layer_weights")
+def narrowest(logged: Logged, _: str) -> Value:
+    """Number of weights of the smallest layer, from its histograms; a layer of one or two units shows here."""
+    sizes = logged.histogram_shares("weight", "count")
+    return None if sizes is None else float(np.nanmin(np.nanmax(sizes.to_numpy(dtype=float), axis=0)))
+
+
 @fact("net.per_sample", "parameters a sample", "parameters")
 def parameters_per_sample(logged: Logged, _: str) -> Value:
     """Trainable parameters over training samples, where both were logged."""
-    number, parameters = (
-        samples(logged, ""),
-        logged.setting("parameters", "num_parameters", "n_params", "num_params"),
-    )
-    return None if not number or parameters is None else parameters / float(number)
+    number, size = samples(logged, ""), parameters(logged, "")
+    return None if not number or size is None else float(size) / float(number)
 
 
 @fact("data.dropout", "rate", "regularization")
@@ -42,3 +57,27 @@ def weight_decay(logged: Logged, _: str) -> Value:
     values = [logged.setting("weight_decay", "wd"), logged.setting("l2", "l2_reg", "kernel_l2")]
     known = [value for value in values if value is not None]
     return max(known) if known else None
+
+
+@fact("data.decay_pull", "natural logarithm", "regularization")
+def decay_pull(logged: Logged, _: str) -> Value:
+    """By how much weight decay alone would have shrunk the weights by the end: rate x coefficient x steps.
+
+    Weights that nothing pulls up are smaller by exp of it; above 3 little but the data's pull is left of them.
+    Needs an axis in optimizer steps.
+    """
+    decay, rate, curve = weight_decay(logged, ""), mean_rate(logged), logged.curve("train_loss")
+    if (
+        not isinstance(decay, float)
+        or rate is None
+        or curve is None
+        or np.array_equal(curve.steps, curve.epochs)
+    ):
+        return None
+    return decay * rate * float(curve.steps[-1])
+
+
+def mean_rate(logged: Logged) -> float | None:
+    """Return the learning rate, mean over the run."""
+    curve = logged.curve("learning_rate")
+    return float(np.mean(curve.values)) if curve is not None else peak_rate(logged)
