@@ -215,3 +215,42 @@ def _records(table: Table, names: Iterable[str]) -> list[dict[str, Value]]:
 def log_loss_bits(labels: np.ndarray, log_odds: np.ndarray) -> float:
     """Return the mean surprise of labels under log-odds, in bits."""
     return float(np.mean(np.logaddexp(0, np.where(labels, -log_odds, log_odds))) / math.log(2))
+
+
+def folds(table: Table, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (train, test) masks: no data set is on both sides, and no net of a data set either."""
+    tasks = table.rows["name"].map(table.configs["task"]).to_numpy()
+    order = np.random.default_rng(0).permutation(sorted(set(tasks)))
+    tests = [np.isin(tasks, order[i::number]) for i in range(number)]
+    return [(~test, test) for test in tests]
+
+
+def across_folds(
+    table: Table, rules: Sequence[Rule], causes: Sequence[str], number: int = 5, extra: Table | None = None
+) -> np.ndarray:
+    """Return log-odds (n, causes) of each log, by weights fitted without its data set; then calibrated likewise.
+
+    `extra` logs of the same configurations are fitted on too, where theirs are, and not predicted.
+    """
+    odds = np.zeros((len(table.rows), len(causes)))
+    for train, test in folds(table, number):
+        learned = table.only(train)
+        if extra is not None:
+            names = set(learned.rows["name"])
+            learned = joined([learned, extra.only(extra.rows["name"].isin(names).to_numpy())])
+        design, fitted = fit(learned, rules, causes)
+        odds[test] = predict(design, fitted, table.only(test))
+    return odds
+
+
+def scales(table: Table, causes: Sequence[str], odds: np.ndarray) -> np.ndarray:
+    """Return slope and shift (causes, 2) that make log-odds predicted across folds into calibrated ones (Platt 1999)."""
+    weights, found = row_weights(table), []
+    for k, cause in enumerate(causes):
+        labels = table.labels(cause)
+        if labels.sum() < 20:
+            found.append((1.0, 0.0))
+            continue
+        model = LogisticRegression(C=10.0).fit(odds[:, [k]], labels, sample_weight=weights)
+        found.append((float(np.clip(model.coef_[0, 0], 0.3, 3.0)), float(model.intercept_[0])))
+    return np.array(found)

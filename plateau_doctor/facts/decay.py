@@ -98,7 +98,7 @@ def _around(logged: Logged) -> tuple[Curve, int, float] | None:
     return train, cut, slope / abs(float(np.median(window)))
 
 
-@fact("rate.yield", "share of the budget", "grad_norm")
+@fact("rate.efficiency", "share of the budget", "grad_norm")
 def gained_of_budget(logged: Logged, _: str) -> Value:
     """Share of `rate.budget` that became a lower loss; 3e-2 in healthy small nets, 7e-4 on a noise floor."""
     spent, lost = budget(logged, ""), drop(logged, "train_loss")

@@ -1,0 +1,200 @@
+"""How often the named cause is right, on trainings labelled by intervention, across folds by data set.
+
+    python benchmarks/accuracy.py [--folds 5]
+
+Reads the committed table of facts and labels (`benchmarks/corpus/`, made by `corpus.py`); nothing is trained. No
+data set is on both sides of a fold. "Rich" logs have histograms and settings; "poor" ones losses, accuracies and
+the learning rate alone. A cause is right when undoing it, alone, made that training end clearly better. Undetermined
+counts as a miss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from plateau_doctor.calibration import Table, across_folds, read_table, scales
+from plateau_doctor.examination import load_rules
+from plateau_doctor.rule import Rule
+from plateau_doctor.weights import shipped
+
+CORPUS = Path(__file__).parent / "corpus"
+HIGH = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A table, the probabilities (n, causes) predicted for it, its labels (n, causes), and who is named."""
+
+    table: Table
+    causes: Sequence[str]
+    rules: dict[str, Rule]
+    p: np.ndarray
+    y: np.ndarray
+    bar: float
+
+    @property
+    def first(self) -> np.ndarray:
+        return np.argmax(self.p, axis=1)
+
+    @property
+    def named(self) -> np.ndarray:
+        return self.p.max(axis=1) >= self.bar
+
+    @property
+    def right(self) -> np.ndarray:
+        return self.y[np.arange(len(self.y)), self.first]
+
+    def logs(self, level: str, axis: str) -> np.ndarray:
+        rows = self.table.rows
+        return ((rows["level"] == level) & (rows["axis"] == axis)).to_numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folds", type=int, default=5)
+    args = parser.parse_args()
+    judged = judge(read_table(CORPUS), args.folds)
+    for line in (*measures(judged), "", *by_cause(judged)):
+        print(line)
+
+
+def judge(table: Table, number: int) -> Judged:
+    """Predict a table across folds."""
+    rules = load_rules()
+    causes = sorted({cause for labels in table.configs["labels"] for cause in labels})
+    odds = across_folds(table, rules, causes, number)
+    slopes = scales(table, causes, odds)
+    p = 1 / (1 + np.exp(-(odds * slopes[:, 0] + slopes[:, 1])))
+    y = np.stack([table.labels(cause) for cause in causes], axis=1)
+    return Judged(table, causes, {rule.cause: rule for rule in rules}, p, y, shipped().named_at)
+
+
+def measures(judged: Judged) -> Iterator[str]:
+    """Yield the lines of the table of measures."""
+    table, y = judged.table, judged.y
+    sizes = table.configs["labels"].map(len)
+    yield (
+        f"{len(sizes)} configurations, {int((sizes > 0).sum())} with a cause (on average {sizes[sizes > 0].mean():.2f}), "
+        f"{len(table.rows)} logs; named from a probability of {judged.bar:.2f}"
+    )
+    yield f"{'measure':58s} {'n':>6s} {'share':>7s}  95 % interval"
+    sick, well = y.any(axis=1), ~y.any(axis=1)
+    rich, poor = judged.logs("rich", "epoch"), judged.logs("rate", "epoch")
+    right = judged.right & judged.named
+    top = np.argsort(-judged.p, axis=1)[:, :3]
+    in_three = np.take_along_axis(y, top, axis=1).any(axis=1)
+    yield _line("right cause first, rich logs", right[rich & sick])
+    yield _line("  the same, undetermined or not", judged.right[rich & sick])
+    yield _line("right cause first, poor logs", right[poor & sick])
+    yield _line("  the same, undetermined or not", judged.right[poor & sick])
+    yield _line("right cause among the first three, poor logs", in_three[poor & sick])
+    yield _line("right family first, rich logs", _family_right(judged)[rich & sick] & judged.named[rich & sick])
+    yield _line("the injected cause first, rich logs", (_injected_first(judged) & judged.named)[rich & _has_injected(judged)])
+    for name, chosen in (("rich", rich), ("poor", poor)):
+        yield _line(f"coverage: a cause is named, {name} logs of sick runs", judged.named[chosen & sick])
+        yield _line(f"precision of a named first cause, {name} logs", judged.right[chosen & judged.named])
+        high = judged.p.max(axis=1) >= HIGH
+        yield _line(f"  at high confidence, {name} logs", judged.right[chosen & high])
+        yield _line(f"runs without a cause accused, {name} logs", judged.named[chosen & well])
+        yield _line(f"  of them sound ones, nothing injected, {name} logs", judged.named[chosen & well & ~_has_injected(judged)])
+    for level in ("rich", "rate"):
+        same_state, same_cause = _unchanged(judged, level)
+        yield _line(f"state unchanged, {level}: step/thinned/resumed against epoch", same_state)
+        yield _line(f"first cause unchanged, {level}: likewise", same_cause)
+    yield f"{'debiased ECE of the first cause, rich and poor logs':58s} {'':6s} {_ece(judged, rich | poor):7.3f}"
+    worse = [c for k, c in enumerate(judged.causes) if _brier(judged, k, rich | poor) >= 1]
+    yield f"{'Brier score over that of the base rate, mean of causes':58s} {'':6s} {np.mean([_brier(judged, k, rich | poor) for k in range(len(judged.causes))]):7.3f}"
+    yield f"  worse than the base rate: {', '.join(worse) or 'none'}"
+    k = list(judged.causes).index("overfitting")
+    val = poor | rich
+    yield f"{'overfitting F1, rich and poor logs':58s} {int(y[val, k].sum()):6d} {_f1(y[val, k], judged.p[val, k] >= 0.5):7.3f}"
+
+
+def by_cause(judged: Judged) -> Iterator[str]:
+    """Yield precision and recall of each cause, rich and poor logs."""
+    yield f"{'cause':24s} {'log':5s} {'n':>5s} {'recall':>7s} {'any right':>9s} {'precision':>10s}  lost to"
+    for k, cause in enumerate(judged.causes):
+        for name, chosen in (("rich", judged.logs("rich", "epoch")), ("poor", judged.logs("rate", "epoch"))):
+            own = chosen & judged.y[:, k]
+            said = chosen & judged.named & (judged.first == k)
+            lost = pd.Series(judged.first[own & ~judged.right]).map(lambda i: judged.causes[i]).value_counts().head(3)
+            yield (
+                f"{cause if name == 'rich' else '':24s} {name:5s} {own.sum():5d} {np.mean((judged.p[own, k] >= judged.bar)):7.0%} "
+                f"{np.mean(judged.right[own] & judged.named[own]):9.0%} {np.mean(judged.y[said, k]) if said.any() else math.nan:10.0%}  "
+                + ", ".join(f"{other} {n}" for other, n in lost.items())
+            )
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson 1927)."""
+    if not n:
+        return 0.0, 1.0
+    z, p = 1.96, right / n
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+
+
+def _line(name: str, hits: np.ndarray) -> str:
+    low, high = wilson(int(hits.sum()), len(hits))
+    share = hits.mean() if len(hits) else math.nan
+    return f"{name:58s} {len(hits):6d} {share:7.1%}  {low:.1%} to {high:.1%}"
+
+
+def _family_right(judged: Judged) -> np.ndarray:
+    families = np.array([judged.rules[c].family if c in judged.rules else c for c in judged.causes])
+    said = families[judged.first]
+    return np.array([bool((families[row] == said[i]).any()) for i, row in enumerate(judged.y)])
+
+
+def _injected_first(judged: Judged) -> np.ndarray:
+    injected = judged.table.rows["name"].map(judged.table.configs["injected"])
+    return np.array([judged.causes[f] in put_in for f, put_in in zip(judged.first, injected, strict=True)])
+
+
+def _has_injected(judged: Judged) -> np.ndarray:
+    return judged.table.rows["name"].map(judged.table.configs["injected"]).map(bool).to_numpy(dtype=bool)
+
+
+def _unchanged(judged: Judged, level: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each log of another axis whether state and first named cause are those of the epoch-wise log."""
+    rows = judged.table.rows
+    said = np.where(judged.named, judged.first, -1)
+    frame = rows.assign(said=said, state=judged.table.facts["state.name"])
+    frame = frame[frame["level"] == level]
+    base = frame[frame["axis"] == "epoch"].set_index(["name", "seed"])
+    others = frame[frame["axis"] != "epoch"].set_index(["name", "seed"])
+    both = others.join(base[["said", "state"]], rsuffix="_epoch")
+    return (both["state"] == both["state_epoch"]).to_numpy(), (both["said"] == both["said_epoch"]).to_numpy()
+
+
+def _ece(judged: Judged, chosen: np.ndarray) -> float:
+    """Expected calibration error of the first cause's probability in ten bins, less what chance alone would give."""
+    p, right = judged.p.max(axis=1)[chosen], judged.right[chosen]
+    which, total, chance = np.minimum((p * 10).astype(int), 9), 0.0, 0.0
+    for b in range(10):
+        inside = which == b
+        if inside.any():
+            n, expected = inside.sum(), p[inside].mean()
+            total += n * abs(right[inside].mean() - expected)
+            chance += n * math.sqrt(2 / math.pi * expected * (1 - expected) / n)
+    return max(0.0, total - chance) / len(p)
+
+
+def _brier(judged: Judged, k: int, chosen: np.ndarray) -> float:
+    y, p = judged.y[chosen, k].astype(float), judged.p[chosen, k]
+    return float(np.mean((p - y) ** 2) / np.mean((y.mean() - y) ** 2))
+
+
+def _f1(truth: np.ndarray, said: np.ndarray) -> float:
+    return float(2 * (truth & said).sum() / max(1, truth.sum() + said.sum()))
+
+
+if __name__ == "__main__":
+    main()
