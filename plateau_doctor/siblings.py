@@ -22,9 +22,7 @@ __all__ = ["Family", "Separation", "Siblings"]
 SHORTEST = 0.5  # share of the longest run's steps below which a final level is not compared
 STEP_OF_RATE = 1.2  # rates nearer than this are one rate
 HELD_OUT_DECIDES = frozenset({"weight_decay", "dropout", "l2"})  # less of them lowers any training loss
-NOT_COMPARED = frozenset(
-    {"label_smoothing", "epochs"}
-)  # one changes the loss itself, one the length of the run
+NOT_COMPARED = frozenset({"label_smoothing", "epochs"})  # they change the loss itself, or the length
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,15 @@ class Family:
     def judged(self) -> tuple[Summary, ...]:
         """Members that count as evidence."""
         return tuple(one for one in self.members if one.judged)
+
+    @cached_property
+    def common(self) -> tuple[str, str]:
+        """The folders that all names begin with, and the slash and file that all end with; either can be empty."""
+        parts = [one.name.split("/") for one in self.members]
+        shortest = min(map(len, parts))
+        before = next((i for i in range(shortest) if len({tuple(p[: i + 1]) for p in parts}) > 1), 0)
+        behind = parts[0][-1] if before < shortest - 1 and len({p[-1] for p in parts}) == 1 else ""
+        return "".join(f"{part}/" for part in parts[0][:before]), f"/{behind}" if behind else ""
 
     @cached_property
     def stuck(self) -> tuple[Summary, ...]:
@@ -90,11 +97,11 @@ class Family:
     @cached_property
     def seeds(self) -> Mapping[Hashable, Seeds]:
         """Judged members that differ in the seed alone, by what they share; two seeds at least."""
-        groups = self._by_settings(self._long, {"seed"})
+        known = [one for one in self._long if "seed" in one.settings]
         return {
             key: Seeds(tuple(group))
-            for key, group in groups.items()
-            if len({one.settings.get("seed") for one in group} - {None}) == len(group) >= 2
+            for key, group in self._by_settings(known, {"seed"}).items()
+            if len({one.settings["seed"] for one in group}) == len(group) >= 2
         }
 
     @cached_property

@@ -290,6 +290,13 @@ def test_a_summary_names_the_setting_that_tells_the_stuck_apart() -> None:
     assert said.endswith("of one level: the seed does not decide.")
 
 
+def test_a_summary_of_a_sweep_says_where_the_seed_alone_decides() -> None:
+    runs = [a_run(f"s/lr0.1_seed{i}/history.csv", FALLS if i else STUCK) for i in range(3)]
+    (said,) = families_say(examined([*runs, a_run("s/lr1/history.csv"), a_run("s/lr0.1/history.csv", FALLS)]))
+    assert said.startswith("s/lr0.1_seed0 to lr0.1 (5 runs): 2 of 5 siblings are stuck")
+    assert said.endswith("Of 3 that differ in the seed alone (lr0.1_seed0 and lr0.1_seed2, ...), 1 is stuck.")
+
+
 def test_nothing_is_said_where_no_sibling_is_stuck() -> None:
     assert families_say(examined([a_run("seed0", FALLS), a_run("seed1", FALLS)])) == ()
     assert families_say(examined([a_run("seed0"), a_run("seed1", "2.3 2.2 2.1")])) == ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ def _said(family: Family) -> str:
     if not family.stuck or len(family.judged) < 2:
         return ""
     rest = [one for one in family.judged if not one.stuck]
-    return f"{_stuck(family)}{_rest(family, rest) if rest else _all(family)}."
+    return f"{_stuck(family)}{_rest(family, rest) if rest else _all(family)}.{_luck(family)}"
 
 
 def _stuck(family: Family) -> str:
@@ -69,12 +68,8 @@ def _rest(family: Family, rest: Sequence[Summary]) -> str:
     if separation is not None and len(family.escaped) == len(rest):
         who = f"the {_noun(family).removesuffix('s') if len(rest) == 1 else f'{len(rest)} {_noun(family)}'}"
         return f"; {who} at {_range(separation)} {verb} not{_levels(family)}"
-    folder = _folder(family)
-    who = (
-        _listed([one.name.removeprefix(folder) for one in rest])
-        if len(rest) <= MOST_NAMED
-        else f"the other {len(rest)}"
-    )
+    few = len(rest) <= MOST_NAMED
+    who = _listed([_short(family, one) for one in rest]) if few else f"the other {len(rest)}"
     return f"; {who} {verb} not{_levels(family) if family.escaped else ''}"
 
 
@@ -101,19 +96,30 @@ def _all(family: Family) -> str:
     return ""
 
 
+def _luck(family: Family) -> str:
+    """Say of seeds within a sweep that some are stuck and some are not."""
+    within = [seeds.members for seeds in family.seeds.values() if len(seeds.members) < len(family.judged)]
+    split = [members for members in within if 0 < sum(one.stuck for one in members) < len(members)]
+    if not split:
+        return ""
+    stuck = sum(one.stuck for members in split for one in members)
+    verb = "is" if stuck == 1 else "are"
+    first = " and ".join(_short(family, one) for one in (split[0][0], split[0][-1]))
+    return f" Of {sum(map(len, split))} that differ in the seed alone ({first}, ...), {stuck} {verb} stuck."
+
+
 def _who(family: Family) -> str:
     """Name the members, and once the folder that all lie in."""
-    folder = _folder(family)
-    names = [one.name.removeprefix(folder) for one in family.members]
+    names = [_short(family, one) for one in family.members]
     few = len(names) <= MOST_NAMED
-    return folder + (_listed(names) if few else f"{names[0]} to {names[-1]} ({counted(len(names), 'run')})")
+    said = _listed(names) if few else f"{names[0]} to {names[-1]} ({counted(len(names), 'run')})"
+    return family.common[0] + said
 
 
-def _folder(family: Family) -> str:
-    """Return the folders that all names begin with, and their slash; nothing where there is none."""
-    names = [one.name for one in family.members]
-    folder, slash, _ = os.path.commonprefix(names).rpartition("/")  # noqa: RUF071  # whole folders by the cut
-    return folder + slash
+def _short(family: Family, one: Summary) -> str:
+    """Return a name without the folder that all lie in, and without a file name that all have."""
+    before, behind = family.common
+    return one.name.removeprefix(before).removesuffix(behind)
 
 
 def _listed(names: Sequence[str]) -> str:
