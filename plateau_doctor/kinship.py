@@ -80,12 +80,17 @@ def settings_of(run: Run) -> dict[str, Setting]:
 def _logged(run: Run) -> dict[str, Setting]:
     found = {canonical(str(key)): value for key, value in run.settings.items()}
     return {
-        key: float(f"{value:.3g}")
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-        else value
+        key: _tidy(value)
         for key, value in found.items()
         if key not in MEASURED and not _ABOUT_THE_RUN.search(key)
     }
+
+
+def _tidy(value: Setting) -> Setting:
+    """Return a number as a float, to three digits where it is not whole: 0.0299999 was set as 0.03."""
+    if isinstance(value, (bool, str)):
+        return value
+    return float(value) if float(value).is_integer() else float(f"{value:.3g}")
 
 
 def _where(run: Run) -> str:

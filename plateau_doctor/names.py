@@ -41,7 +41,7 @@ _MEANINGLESS = re.compile(
     r"|\d{8,})(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
-_COUNTED = re.compile(rf"(?P<word>[A-Za-z]*)(?P<gap>[^A-Za-z0-9/]?)(?P<number>{_NUMBER})")
+_COUNTED = re.compile(rf"(?<![A-Za-z])(?P<word>[A-Za-z]*)(?P<gap>[^A-Za-z0-9/]?)(?P<number>{_NUMBER})")
 
 
 def canonical(key: str) -> str:

@@ -36,6 +36,7 @@ class Summary:
         steps: Its length.
         since: Where the flat stretch that it ends in begins, None where it ends in none.
         unit: `epoch` or `step`, the unit of `since`.
+        sign: -1 where the level was negated.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Summary:
     steps: float = 0.0
     since: float | None = None
     unit: str = "step"
+    sign: int = 1
 
     @property
     def stuck(self) -> bool:

@@ -1,6 +1,7 @@
 """Siblings: who belongs together, what they say of each other, and that nobody is made a sibling by chance."""
 
 import dataclasses
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from plateau_doctor import places
 from plateau_doctor.curve import points
-from plateau_doctor.examination import Examination, analyze
+from plateau_doctor.examination import Examination, analyze, load_rules
 from plateau_doctor.facts import Facts, Logged, Value, known_facts
 from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.kinship import families
+from plateau_doctor.letters import RuleError
 from plateau_doctor.names import canonical, settings_in, skeleton, unnamed_numbers
 from plateau_doctor.report import render
 from plateau_doctor.report.json import to_json
@@ -150,8 +153,8 @@ def test_no_run_is_its_own_sibling() -> None:
 
 
 def test_what_was_measured_and_where_it_was_written_is_no_difference() -> None:
-    base: dict[str, float | str | bool] = {"lr": 0.1, "batch_size": 32.0, "seed": 0.0}
-    other = {**base, "seed": 1.0, "output_dir": "x", "input_rms": 0.31, "started": "today"}
+    base: dict[str, float | str | bool] = {"lr": 0.1, "batch_size": 32.0, "seed": 1233.0}
+    other = {**base, "seed": 1234.0, "output_dir": "x", "input_rms": 0.31, "started": "today"}
     facts = facts_of(
         a_run("a", FLOOR, {**base, "output_dir": "y", "input_rms": 0.3, "started": "now"}),
         a_run("b", FLOOR, other),
@@ -297,6 +300,20 @@ def test_a_summary_of_a_sweep_says_where_the_seed_alone_decides() -> None:
     assert said.endswith("Of 3 that differ in the seed alone (lr0.1_seed0 and lr0.1_seed2, ...), 1 is stuck.")
 
 
+def test_a_reward_is_told_as_it_was_logged() -> None:
+    def agent(name: str, text: str) -> Run:
+        rows = [
+            {"tag": "ep_rew", "role": "reward", "step": i, "value": v}
+            for i, v in enumerate(points(text, name))
+        ]
+        return Run(name, f"logs/{name}", "csv", scalar_frame(rows))
+
+    stuck, learning = agent("PPO_1", "-200x40~0.5"), agent("PPO_2", "-200+4x39")
+    (said,) = families_say(examined([stuck, learning]))
+    assert "PPO_2 is not (ep_rew -5" in said
+    assert "against -200)" in said
+
+
 def test_nothing_is_said_where_no_sibling_is_stuck() -> None:
     assert families_say(examined([a_run("seed0", FALLS), a_run("seed1", FALLS)])) == ()
     assert families_say(examined([a_run("seed0"), a_run("seed1", "2.3 2.2 2.1")])) == ()
@@ -329,3 +346,31 @@ def test_the_order_of_the_runs_changes_nothing_that_is_said() -> None:
 def examined(runs: list[Run]) -> Examination:
     found = find_siblings(runs)
     return Examination((), families=tuple(dict.fromkeys(found[i].family for i in sorted(found))))
+
+
+def test_no_name_of_a_sibling_moves_the_cursor_or_writes_markup() -> None:
+    runs = [a_run(f"\x1b[2J<b>_seed{i}", STUCK if i else FALLS) for i in range(2)]
+    found = examined(runs)
+    for form in ("full", "concise", "html"):
+        text = render(found, form)
+        assert "1 of 2 seeds" in text
+        assert "\x1b[2J" not in text
+    assert "<b>" not in render(found, "html")
+
+
+@pytest.mark.parametrize(
+    ("siblings", "word"),
+    [
+        ("siblings = 3", "[[fires.siblings]]"),
+        ('[[fires.siblings]]\ntrain_los = "1x9"', "did you mean 'train_loss'?"),
+        ('[[fires.siblings]]\ntrain_loss = "1xx9"', "no part of a curve"),
+    ],
+)
+def test_a_mistake_in_the_siblings_of_an_example_is_a_letter(
+    tmp_path: Path, siblings: str, word: str
+) -> None:
+    text = (places.rules_folder() / "causes" / "lr_too_low.toml").read_text()
+    head = text.replace('cause    = "lr_too_low"', 'cause = "mine"').partition("[[fires]]")[0]
+    (tmp_path / "mine.toml").write_text(f'{head}[[fires]]\nname = "x"\ntrain_loss = "2x9"\n{siblings}\n')
+    with pytest.raises(RuleError, match=re.escape(word)):
+        load_rules([tmp_path])

@@ -56,6 +56,7 @@ def summary_of(logged: Logged) -> Summary:
         first=first_level(curve),
         lowest=float(curve.bins.min()),
         held_out=None if held_out is None or held_out.lost[1] else last_level(held_out),
+        sign=curve.sign,
         steps=float(curve.steps[-1]),
         since=None if last is None else last.start_step if epoch is None else epoch,
         unit="step" if epoch is None or not math.isfinite(epoch) else "epoch",

@@ -80,13 +80,13 @@ def _range(separation: Separation) -> str:
 
 def _levels(family: Family) -> str:
     """Return the levels that both ended at, where one tag stands for all."""
-    stuck = [abs(one.level) for one in family.stuck if one.level is not None]
+    stuck = sorted(one.level for one in family.stuck if one.level is not None)
     best = family.best[0] if family.best else None
     tags = {one.tag for one in family.judged}
     if not stuck or best is None or best.level is None or len(tags) != 1:
         return ""
-    stuck.sort()
-    return f" ({best.tag} {abs(best.level):.3g} at best, against {stuck[len(stuck) // 2]:.3g})"
+    low, high = best.sign * best.level, best.sign * stuck[len(stuck) // 2]
+    return f" ({best.tag} {low:.3g} at best, against {high:.3g})"
 
 
 def _all(family: Family) -> str:
