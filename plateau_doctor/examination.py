@@ -9,10 +9,12 @@ from pathlib import Path
 from plateau_doctor import fix, places, readers, rule
 from plateau_doctor.diagnosis import Diagnosis, Missing, candidates, diagnose, missing_logs, named
 from plateau_doctor.facts import Facts, Value, known_facts
+from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.fix import Fix
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.rule import Rule
 from plateau_doctor.run import Problem, Run
+from plateau_doctor.siblings import Family, Siblings
 
 __all__ = ["Examination", "RunExamination", "analyze", "examine", "load_fixes", "load_rules"]
 
@@ -56,6 +58,7 @@ class Examination:
         fixes: Every fix that a diagnosis here names, by id.
         command: The command line that made it, for the foot of the report.
         version: Version of plateau-doctor.
+        families: Runs that are siblings (seeds, points of a sweep), in the order of the runs.
     """
 
     runs: tuple[RunExamination, ...]
@@ -63,6 +66,7 @@ class Examination:
     fixes: Mapping[str, Fix] = field(default_factory=dict)
     command: str = ""
     version: str = ""
+    families: tuple[Family, ...] = ()
 
 
 def analyze(
@@ -87,27 +91,31 @@ def analyze(
         RuleError: A rule or fix file is wrong.
     """
     chosen = load_rules() if rules is None else rules
-    runs: dict[str, RunExamination] = {}
+    runs: dict[str, Run] = {}
     problems: list[Problem] = []
     for found in _read(paths, tag_map):
         if isinstance(found, Problem):
             problems.append(found)
         else:
-            runs[_unused(found.name, runs)] = examine(found, chosen)
+            runs[_unused(found.name, runs)] = found
+    ordered = [runs[name] for name in sorted(runs)]
+    siblings = find_siblings(ordered)
+    examined = tuple(examine(run, chosen, siblings.get(i)) for i, run in enumerate(ordered))
     fixes = load_fixes()
-    wanted = {f for one in runs.values() for d in one.diagnoses for f in d.fixes}
+    wanted = {f for one in examined for d in one.diagnoses for f in d.fixes}
     return Examination(
-        tuple(runs[name] for name in sorted(runs)),
+        examined,
         tuple(sorted(problems, key=lambda p: (p.path, p.offset or 0, p.what))),
         {name: fixes[name] for name in sorted(wanted)},
         command,
         version,
+        tuple(dict.fromkeys(siblings[i].family for i in sorted(siblings))),
     )
 
 
-def examine(run: Run, rules: Sequence[Rule]) -> RunExamination:
-    """Say of one run how it stands and why."""
-    facts = Facts(run)
+def examine(run: Run, rules: Sequence[Rule], siblings: Siblings | None = None) -> RunExamination:
+    """Say of one run how it stands and why; its siblings, where there are any, count as evidence."""
+    facts = Facts(run, siblings)
     logged = facts.logged
     state: State = facts["state.name"]  # type: ignore[assignment]
     series = dict.fromkeys(

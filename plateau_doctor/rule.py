@@ -45,12 +45,17 @@ class Sign:
 
 @dataclass(frozen=True)
 class Example:
-    """A small run, in the short-hand of `curve.py`, that a cause must or must not be named for."""
+    """A small run, in the short-hand of `curve.py`, that a cause must or must not be named for.
+
+    `siblings` are runs found beside it, written [[fires.siblings]]; they inherit the series and settings that
+    they do not name, and are examples of nothing themselves.
+    """
 
     name: str
     fires: bool
     series: Mapping[str, str]
     settings: Mapping[str, float | str | bool]
+    siblings: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,18 @@ class _Letters:
         name = str(table.get("name", ""))
         if not name:
             self.fail("an example needs a `name`", str(next(iter(table.values()), "")))
-        series = {key: str(value) for key, value in table.items() if key not in ("name", "settings")}
+        series, settings = self.series(table), self.settings(table)
+        beside = table.get("siblings", [])
+        if not isinstance(beside, list) or not all(isinstance(one, dict) for one in beside):
+            self.fail(f"siblings are written [[{'fires' if fires else 'silent'}.siblings]]", "siblings")
+        siblings = tuple(
+            Example(f"{name} {n}", fires, {**series, **self.series(one)}, {**settings, **self.settings(one)})
+            for n, one in enumerate(beside if isinstance(beside, list) else [])
+        )
+        return Example(name, fires, series, settings, siblings)
+
+    def series(self, table: Table) -> Mapping[str, str]:
+        series = {k: str(value) for k, value in table.items() if k not in ("name", "settings", "siblings")}
         for key, text in series.items():
             if not _is_series(key):
                 roles = (*ROLES, *ROLE_NAMES, *LAYERED, "axis")
@@ -169,10 +185,13 @@ class _Letters:
                     points(text)
                 except RuleError as error:
                     raise self.placed(error) from None
+        return series
+
+    def settings(self, table: Table) -> Mapping[str, float | str | bool]:
         settings = table.get("settings", {})
         if not isinstance(settings, dict):
             self.fail("`settings` is a table such as { samples = 60 }", "settings")
-        return Example(name, fires, series, settings if isinstance(settings, dict) else {})
+        return settings if isinstance(settings, dict) else {}
 
     def keys(self, table: Table, allowed: Collection[str], what: str) -> None:
         for key in table:

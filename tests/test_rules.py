@@ -9,6 +9,7 @@ from plateau_doctor.curve import example_run
 from plateau_doctor.diagnosis import diagnose, named
 from plateau_doctor.examination import load_fixes, load_rules
 from plateau_doctor.facts import Facts
+from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.rule import Example, Rule
 
 RULES = load_rules()
@@ -21,7 +22,11 @@ FAMILIES = {"learning_rate", "gradients", "data", "architecture", "regularizatio
 @cache
 def facts_of(cause: str, name: str) -> Facts:
     rule, example = next((r, e) for r, e in EXAMPLES if (r.cause, e.name) == (cause, name))
-    return Facts(example_run(f"{rule.cause}/{example.name}", example.series, example.settings))
+    members = (example, *example.siblings)
+    runs = [example_run(f"{rule.cause}/{one.name}", one.series, one.settings) for one in members]
+    siblings = find_siblings(runs)
+    assert len(siblings) == (len(runs) if example.siblings else 0), "an example's runs beside it are siblings"
+    return Facts(runs[0], siblings.get(0))
 
 
 def all_facts() -> Iterator[Facts]:

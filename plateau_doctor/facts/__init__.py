@@ -16,6 +16,7 @@ from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.needs import was_logged
 from plateau_doctor.facts.registry import REGISTRY, Fact, Value
 from plateau_doctor.run import Run
+from plateau_doctor.siblings import Siblings
 
 __all__ = ["Fact", "Facts", "Logged", "Value", "known_facts"]
 
@@ -23,11 +24,12 @@ __all__ = ["Fact", "Facts", "Logged", "Value", "known_facts"]
 class Facts(Mapping[str, Value]):
     """The facts of one run: a lazy, cached mapping from name to number, text, flag or None.
 
-    None means that the log does not tell; NaN and Inf never appear.
+    None means that the log does not tell; NaN and Inf never appear. What siblings tell (`siblings.*`) is None
+    without them.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.logged = Logged(run)
+    def __init__(self, run: Run, siblings: Siblings | None = None) -> None:
+        self.logged = Logged(run, siblings)
         self._known = known_facts()
         self._values: dict[str, Value] = {}
 

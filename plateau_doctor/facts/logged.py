@@ -12,6 +12,7 @@ from plateau_doctor.plateau import Plateau, find_plateaus
 from plateau_doctor.roles import layer_of
 from plateau_doctor.run import Run
 from plateau_doctor.series import Curve, curve_from, finest_curve, primary_curve
+from plateau_doctor.siblings import Siblings
 
 __all__ = ["Logged", "smooth"]
 
@@ -24,10 +25,11 @@ _VECTOR = re.compile(r"bias|beta|gamma|moving_|running_|norm|(^|[/._])(bn|ln)[0-
 
 
 class Logged:
-    """A run seen by its roles. Everything is computed at first use and kept."""
+    """A run seen by its roles, and its siblings where there are any. All is computed at first use and kept."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, siblings: Siblings | None = None) -> None:
         self.run = run
+        self.siblings = siblings
         self._curves: dict[str, Curve | None] = {}
         self._wides: dict[tuple[str, str], pd.DataFrame | None] = {}
         self._plateaus: dict[str, tuple[Plateau, ...]] = {}

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import classes_of
 
-__all__ = ["NEEDS", "Need", "was_logged"]
+__all__ = ["BESIDE", "NEEDS", "Need", "was_logged"]
+
+BESIDE = "siblings"  # needs other runs, not another log: it is unknown without them, and never asked for
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ OTHERWISE: Mapping[str, Callable[[Logged], bool]] = {
     "batch_size": lambda logged: logged.setting("batch_size", "train_batch_size", "batch") is not None,
     "loss_name": lambda logged: logged.text("loss", "loss_function", "criterion", "loss_fn") is not None,
     "batch_loss": batches_logged,
+    BESIDE: lambda logged: logged.siblings is not None,
     "weight_histograms": lambda logged: logged.histogram_shares("weight", "std") is not None,
     "layer_weights": lambda logged: logged.layers("weight") is not None,
     "layer_update_ratio": lambda logged: logged.layers("update_ratio") is not None,

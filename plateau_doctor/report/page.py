@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.report.charts import Chart, curve_charts, gradient_chart, sparkline
+from plateau_doctor.report.siblings import families_say
 from plateau_doctor.report.words import (
     BLIND,
     Standing,
@@ -37,7 +38,7 @@ __all__ = ["Finding", "Page", "Section", "Unlogged", "page_of"]
 
 MANY = 25  # runs from which on the healthy ones are folded and lose their charts
 MOST_CHARTED = 40  # runs with charts on one page, about 60 KB each
-MOST_PROBLEMS = 50
+MOST_PROBLEMS = MOST_FAMILIES = 50
 ORDER: Sequence[Standing] = ("sick", "undetermined", "not judged", "fine")
 
 
@@ -123,6 +124,7 @@ class Page:
         title: Of the window.
         answer: The first line that is read.
         summary: The counts.
+        siblings: What runs that are siblings say of each other, one sentence or two a family, at most 50.
         sections: One for each run, those that need attention first.
         problems: Files that could not be read, at most 50.
         more_problems: How many more there are.
@@ -137,6 +139,7 @@ class Page:
     title: str
     answer: str
     summary: str
+    siblings: tuple[str, ...]
     sections: tuple[Section, ...]
     problems: tuple[Problem, ...]
     more_problems: int
@@ -162,6 +165,7 @@ def page_of(examination: Examination, script_hash: str = "") -> Page:
         title=f"{runs[0].run.name if len(runs) == 1 else counted(len(runs), 'run')} - plateau-doctor",
         answer=_answer(runs),
         summary=summary(examination),
+        siblings=families_say(examination)[:MOST_FAMILIES],
         sections=tuple(sections),
         problems=examination.problems[:MOST_PROBLEMS],
         more_problems=max(0, len(examination.problems) - MOST_PROBLEMS),

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import visible
+from plateau_doctor.report.siblings import families_say
 from plateau_doctor.report.words import (
     BLIND,
     STATES,
     confidence,
+    counted,
     fixes_of,
     framework_of,
     grouped,
@@ -37,7 +39,7 @@ __all__ = ["Page", "concise", "full"]
 
 FRAMEWORKS = {"keras": "Keras", "torch": "PyTorch"}
 MOST_ASKED, MOST_EXPLAINED = 3, 2  # logs to add, told with the line that logs them
-MOST_PROBLEMS = 12
+MOST_PROBLEMS = MOST_FAMILIES = 12
 NARROWEST = 40
 _SGR = {
     "bold": "1",
@@ -86,6 +88,10 @@ def full(examination: Examination, *, color: bool = False, plain: bool = False, 
     """Return the whole story of every run, and a line of counts at the end."""
     page = Page(width, color, plain)
     blocks = [_run(one, examination, page) for one in examination.runs]
+    siblings = _siblings(examination)
+    if siblings:
+        lines = [line for said in siblings for line in page.wrap(said, 4, "  =")]
+        blocks.insert(0, [page.paint("Siblings", "bold"), *lines])
     if examination.problems:
         blocks.append([page.paint("Not read", "bold"), *_problems(examination.problems, page)])
     blocks.append(page.wrap(summary(examination), 0))
@@ -93,10 +99,17 @@ def full(examination: Examination, *, color: bool = False, plain: bool = False, 
 
 
 def concise(examination: Examination, *, color: bool = False, plain: bool = False, width: int = 80) -> str:
-    """Return one line a run, never wrapped, and a line of counts."""
+    """Return a line for siblings that are stuck together, one a run, never wrapped, and a line of counts."""
     page = Page(width, color, plain)
-    lines = [_line(one, page) for one in examination.runs]
+    lines = [page.paint(visible(said)) for said in _siblings(examination)]
+    lines += [_line(one, page) for one in examination.runs]
     return "\n".join([*lines, page.paint(summary(examination))]) + "\n"
+
+
+def _siblings(examination: Examination) -> list[str]:
+    said = families_say(examination)
+    more = len(said) - MOST_FAMILIES
+    return [*said[:MOST_FAMILIES], *([f"{counted(more, 'more group')} of siblings"] if more > 0 else [])]
 
 
 def _line(one: RunExamination, page: Page) -> str:
