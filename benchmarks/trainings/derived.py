@@ -38,6 +38,7 @@ VARIANTS = (
     *(("val", "epoch"), ("val", "step"), ("loss", "epoch"), ("loss", "step")),
 )
 GAIN = math.log(1.1)
+SOME_GAIN = 0.03
 FELL_ON = 1.05  # training loss at the best epoch over that at the end, from which a later rise is overfitting
 KINDS = ("gradient", "weight", "activation")
 Logs = Mapping[str, np.ndarray]
@@ -89,50 +90,56 @@ def _unit_rows(job: tuple[Path, str]) -> str:
     return kept.read_text()
 
 
-def labels_of(outcome: Mapping[str, Any]) -> dict[str, float]:
-    """Return the causes that a configuration has, and the gain of undoing each, as a log-ratio.
+def labels_of(outcome: Mapping[str, Any]) -> tuple[dict[str, float], set[str]]:
+    """Return the causes that a configuration has, with the gain of undoing each as a log-ratio, and the undecided.
 
     Judged by clean loss; by clean error where that gained and the loss did not get worse. An artifact of the
-    log is a label by construction.
+    log is a label by construction. Undecided is a cause whose undoing gained something, but not clearly, and one
+    of two injected together whose undoing alone did not help.
     """
     ends = np.array(outcome["ends"], dtype=float)
+    arms = [(tuple(causes), ends[i]) for i, causes in enumerate(outcome["arms"], start=1)]
+    if float(np.median(outcome["train_fell_on"])) > FELL_ON:
+        arms.append((("overfitting",), np.array(outcome["early"], dtype=float)))
     found: dict[str, float] = {}
-    for arm, causes in enumerate(outcome["arms"], start=1):
-        gain = _gain(ends[0], ends[arm])
-        if gain is not None:
-            found |= {cause: max(gain, found.get(cause, 0.0)) for cause in causes}
-    early = _gain(ends[0], np.array(outcome["early"], dtype=float))
-    if early is not None and float(np.median(outcome["train_fell_on"])) > FELL_ON:
-        found["overfitting"] = early
+    undecided: set[str] = set()
+    for causes, undone in arms:
+        gain, clear = _gain(ends[0], undone)
+        for cause in causes:
+            if clear:
+                found[cause] = max(gain, found.get(cause, 0.0))
+            elif gain > SOME_GAIN or (cause in outcome["injected"] and len(outcome["injected"]) > 1):
+                undecided.add(cause)
     if outcome["artifact"]:
         found["logging_artifact"] = math.inf
-    return found
+    return found, undecided - set(found)
 
 
-def _gain(base: np.ndarray, undone: np.ndarray) -> float | None:
-    """Return the mean log-ratio where it is clear; ends are (seeds, 2): loss and error."""
+def _gain(base: np.ndarray, undone: np.ndarray) -> tuple[float, bool]:
+    """Return the mean log-ratio and whether it is clear; ends are (seeds, 2): loss and error."""
     loss = np.log(np.clip(base[:, 0], 1e-3, 20)) - np.log(np.clip(undone[:, 0], 1e-3, 20))
     error = np.log(base[:, 1] + 0.02) - np.log(undone[:, 1] + 0.02)
     for one, other in ((loss, error), (error, loss)):
         bar = max(GAIN, 2 * float(one.std(ddof=1)) / math.sqrt(len(one)))
         if one.mean() > bar and other.mean() > -GAIN:
-            return float(one.mean())
-    return None
+            return float(one.mean()), True
+    return float(max(loss.mean(), error.mean())), False
 
 
 def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["name", "task", "architecture", "injected", "severity", "labels", "undone", "loss", "error"]
+        ["name", "task", "architecture", "injected", "severity", "labels", "undecided", "undone", "loss", "error"]
     )
     for one in outcomes:
         ends = np.array(one["ends"], dtype=float)
         arms = ["", *("+".join(causes) for causes in one["arms"])]
-        labels = labels_of(one)
+        labels, undecided = labels_of(one)
         writer.writerow([
             one["name"], one["setup"]["task"], one["setup"]["architecture"], " ".join(one["injected"]), one["severity"],
             " ".join(f"{cause}:{min(gain, 99):.2f}" for cause, gain in sorted(labels.items())),
+                " ".join(sorted(undecided)),
             "|".join(arms),
             "|".join(" ".join(f"{v:.3g}" for v in arm[:, 0]) for arm in ends),
             "|".join(" ".join(f"{v:.3g}" for v in arm[:, 1]) for arm in ends),
