@@ -60,6 +60,18 @@ def per_epoch(logged: Logged, _: str) -> Value:
     return float((len(fine.steps) - 1) / max((fine.steps[-1] - fine.steps[0]) / length, 1e-12))
 
 
+@fact("train_loss.per_epoch", "points", "train_loss")
+def judged_per_epoch(logged: Logged, _: str) -> Value:
+    """How many points an epoch has in the curve that facts about the training loss judge.
+
+    1 for means over epochs: their band is the net's own wavering. Single batches differ by what is in them.
+    """
+    curve, length = logged.curve("train_loss"), logged.epoch_length
+    if curve is None or length is None or len(curve.steps) < 2:
+        return None
+    return float((len(curve.steps) - 1) / max((curve.steps[-1] - curve.steps[0]) / length, 1e-12))
+
+
 @fact("batches.saw", "share of the variance", "batch_loss")
 def saw(logged: Logged, _: str) -> Value:
     """How much of the batch loss's scatter repeats at the same place of every epoch; 0 for shuffled data.
@@ -137,7 +149,7 @@ def drop_between(logged: Logged, _: str) -> Value:
 
 @fact("batches.periodic", "correlation", "train_loss")
 def periodic(logged: Logged, _: str) -> Value:
-    """Highest autocorrelation of the detrended loss at any lag of five points or more; needs 60 points.
+    """Highest autocorrelation of the loss around its trend at a lag of five points or more; needs 60 points.
 
     The lag must be a peak: the correlation at half of it is taken off. For logs that do not tell the epoch.
     """
@@ -156,14 +168,16 @@ def periodic(logged: Logged, _: str) -> Value:
 
 
 def _detrended(values: np.ndarray) -> np.ndarray:
-    """Return `values` less a line in each eighth of the run, clipped at six robust deviations; shape (n,)."""
-    parts = []
-    for part in np.array_split(values, 8):
-        at = np.arange(len(part), dtype=float)
-        parts.append(part - np.polyval(np.polyfit(at, part, 1), at))
-    rough = np.concatenate(parts)
+    """Return `values` less their moving mean over an eighth of the run, clipped at six robust deviations.
+
+    The ends, where no whole window fits, are left off.
+    """
+    width = len(values) // 8 | 1
+    trend = np.convolve(values, np.full(width, 1 / width), "valid")
+    rough = values[width // 2 : len(values) - width // 2] - trend
+    rough = rough - np.median(rough)
     spread = 1.4826 * float(np.median(np.abs(rough)))
-    return np.clip(rough, -6 * spread, 6 * spread) if spread > 0 else rough
+    return np.asarray(np.clip(rough, -6 * spread, 6 * spread)) if spread > 0 else rough
 
 
 @fact("batches.noise", "share of the level", "batch_loss")
