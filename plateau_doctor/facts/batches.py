@@ -60,11 +60,23 @@ def per_epoch(logged: Logged, _: str) -> Value:
     return float((len(fine.steps) - 1) / max((fine.steps[-1] - fine.steps[0]) / length, 1e-12))
 
 
+@fact("train_loss.per_epoch", "points", "train_loss")
+def judged_per_epoch(logged: Logged, _: str) -> Value:
+    """How many points an epoch has in the curve that facts about the training loss judge.
+
+    1 for means over epochs: their band is the net's own wavering. Single batches differ by what is in them.
+    """
+    curve, length = logged.curve("train_loss"), logged.epoch_length
+    if curve is None or length is None or len(curve.steps) < 2:
+        return None
+    return float((len(curve.steps) - 1) / max((curve.steps[-1] - curve.steps[0]) / length, 1e-12))
+
+
 @fact("batches.saw", "share of the variance", "batch_loss")
 def saw(logged: Logged, _: str) -> Value:
     """How much of the batch loss's scatter repeats at the same place of every epoch; 0 for shuffled data.
 
-    Scatter is around the epochs' means; the share explained by the place in the epoch (at most 24) is
+    Scatter is of logarithms around the epochs' means; the share explained by the place in the epoch (at most 24) is
     adjusted for the number of places, as R squared is.
     """
     folded = _folded(logged)
@@ -79,9 +91,9 @@ def saw(logged: Logged, _: str) -> Value:
     return max(0.0, 1 - (1 - explained) * (len(scatter) - 1) / (len(scatter) - places))
 
 
-@fact("batches.saw_height", "share of the level", "batch_loss")
+@fact("batches.saw_height", "log ratio", "batch_loss")
 def saw_height(logged: Logged, _: str) -> Value:
-    """Height of what repeats every epoch: highest less lowest place in the mean epoch, over the level."""
+    """Height of what repeats every epoch: highest over lowest place in the mean epoch, natural logarithm."""
     folded = _folded(logged)
     if folded is None:
         return None
@@ -91,21 +103,44 @@ def saw_height(logged: Logged, _: str) -> Value:
     return float(np.ptp(means))
 
 
+@fact("batches.saw_smooth", "correlation", "batch_loss")
+def saw_smooth(logged: Logged, _: str) -> Value:
+    """Correlation of neighboring places in the mean epoch; near 0 where batches were mixed once and for all.
+
+    Data mixed once repeat every epoch too (Keras under a fixed seed does that), but their neighbors have
+    nothing in common; those of sorted data do. None with fewer than six places.
+    """
+    folded = _folded(logged)
+    if folded is None or folded[2] < 6:
+        return None
+    scatter, place, places = folded
+    counts = np.bincount(place, minlength=places)
+    profile = np.bincount(place, scatter, places)[counts > 0] / counts[counts > 0]
+    profile = profile - profile.mean()
+    total = float(profile @ profile)
+    return float(profile[1:] @ profile[:-1]) / total if total > 0 and len(profile) >= 6 else None
+
+
 def _folded(logged: Logged) -> tuple[np.ndarray, np.ndarray, int] | None:
-    """Return scatter around the epochs' means over the level (n,), place in the epoch (n,), and places."""
+    """Return scatter around the epochs' means (n,), place in the epoch (n,), and the number of places.
+
+    Scatter is in logarithms, which near 0 are shares of the level; of a loss that is not positive, in shares.
+    """
     epochs = epochs_of(logged)
     if epochs is None:
         return None
-    means = epochs.means()
-    known = np.isfinite(means)
+    positive = bool(np.all(epochs.values > 0))
+    values = np.log(epochs.values) if positive else epochs.values  # losses scatter by factors
+    middles = Epochs(values, epochs.number, epochs.phase).means()
+    known = np.isfinite(middles)
     centers = np.flatnonzero(known) + 0.5
-    trend = np.interp(epochs.number + epochs.phase, centers, means[known])
-    level = np.abs(np.interp(epochs.number + epochs.phase, centers, np.abs(means[known])))
-    scatter = (epochs.values - trend) / np.maximum(level, 1e-12)
+    scatter = values - np.interp(epochs.number + epochs.phase, centers, middles[known])
+    if not positive:
+        scatter = scatter / max(float(np.median(np.abs(values))), 1e-12)
     kept = epochs.number >= (1 if epochs.number[-1] >= 5 else 0)  # the first epoch falls by itself
     spread = 1.4826 * float(np.median(np.abs(scatter[kept])))
     scatter = np.clip(scatter, -6 * spread, 6 * spread) if spread > 0 else scatter
-    places = int(min(MOST_PLACES, max(2, kept.sum() // 8), max(2, math.ceil(len(kept) / len(means)) * 2)))
+    places = int(min(MOST_PLACES, max(2, kept.sum() // 8), max(2, math.ceil(len(kept) / len(middles)) * 2)))
     place = np.minimum((epochs.phase * places).astype(int), places - 1)
     return scatter[kept], place[kept], places
 
@@ -137,7 +172,7 @@ def drop_between(logged: Logged, _: str) -> Value:
 
 @fact("batches.periodic", "correlation", "train_loss")
 def periodic(logged: Logged, _: str) -> Value:
-    """Highest autocorrelation of the detrended loss at any lag of five points or more; needs 60 points.
+    """Highest autocorrelation of the loss around its trend at a lag of five points or more; needs 60 points.
 
     The lag must be a peak: the correlation at half of it is taken off. For logs that do not tell the epoch.
     """
@@ -156,14 +191,16 @@ def periodic(logged: Logged, _: str) -> Value:
 
 
 def _detrended(values: np.ndarray) -> np.ndarray:
-    """Return `values` less a line in each eighth of the run, clipped at six robust deviations; shape (n,)."""
-    parts = []
-    for part in np.array_split(values, 8):
-        at = np.arange(len(part), dtype=float)
-        parts.append(part - np.polyval(np.polyfit(at, part, 1), at))
-    rough = np.concatenate(parts)
+    """Return `values` less their moving mean over an eighth of the run, clipped at six robust deviations.
+
+    The ends, where no whole window fits, are left off.
+    """
+    width = len(values) // 8 | 1
+    trend = np.convolve(values, np.full(width, 1 / width), "valid")
+    rough = values[width // 2 : len(values) - width // 2] - trend
+    rough = rough - np.median(rough)
     spread = 1.4826 * float(np.median(np.abs(rough)))
-    return np.clip(rough, -6 * spread, 6 * spread) if spread > 0 else rough
+    return np.asarray(np.clip(rough, -6 * spread, 6 * spread)) if spread > 0 else rough
 
 
 @fact("batches.noise", "share of the level", "batch_loss")

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from plateau_doctor.facts.gap import shares
+from plateau_doctor.facts.gap import METRICS, shares
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import LOSSES, classes_of, guess_of, last_level
 from plateau_doctor.facts.registry import Value, fact
@@ -32,6 +32,18 @@ def accuracy_of(logged: Logged, series: str) -> tuple[Curve, np.ndarray] | None:
     words = set(words_of(curve.tag))
     named = words & {"acc", "accuracy", "top1"} or curve.tag in ("train_metric", "val_metric")
     return (curve, shares(curve)) if named and "balanced" not in words else None
+
+
+@fact("lift", "share", "{series}", *METRICS)
+def lift(logged: Logged, series: str) -> Value:
+    """Best of the accuracy above chance, 1 / classes: 0 for guessing, 1 for all right; needs the classes.
+
+    None for a metric that is no accuracy.
+    """
+    accuracy, classes = accuracy_of(logged, series.replace("metric", "loss")), classes_of(logged)
+    if accuracy is None or classes is None or classes < 2:
+        return None
+    return (float(np.quantile(accuracy[1], 0.9)) - 1 / classes) / (1 - 1 / classes)
 
 
 @fact("per_error", "loss", "{series}", *LOSSES)

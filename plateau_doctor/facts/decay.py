@@ -21,6 +21,21 @@ def mean(logged: Logged, _: str) -> Value:
     return area / float(curve.steps[-1] - curve.steps[0]) / float(curve.values.max())
 
 
+@fact("rate.turns", "count", "learning_rate")
+def turns(logged: Logged, _: str) -> Value:
+    """How often the rate rose again by a tenth of its peak after it had fallen so far: 0 for all but cycles."""
+    curve = logged.curve("learning_rate")
+    if curve is None or curve.values.max() <= 0:
+        return None
+    swing, count, falling = 0.1 * float(curve.values.max()), 0, False
+    turn = float(curve.values[0])  # the last high, or the last low
+    for value in curve.values.tolist():
+        turn = min(turn, value) if falling else max(turn, value)
+        if abs(value - turn) >= swing:
+            count, falling, turn = count + int(falling), not falling, value
+    return float(count)
+
+
 @fact("rate.half_at", "share of the run", "learning_rate")
 def half_at(logged: Logged, _: str) -> Value:
     """Where the rate fell below half of its peak for good; 1 where it never did."""
@@ -98,7 +113,7 @@ def _around(logged: Logged) -> tuple[Curve, int, float] | None:
     return train, cut, slope / abs(float(np.median(window)))
 
 
-@fact("rate.efficiency", "share of the budget", "grad_norm")
+@fact("rate.payoff", "share of the budget", "grad_norm")
 def gained_of_budget(logged: Logged, _: str) -> Value:
     """Share of `rate.budget` that became a lower loss; 3e-2 in healthy small nets, 7e-4 on a noise floor."""
     spent, lost = budget(logged, ""), drop(logged, "train_loss")

@@ -6,8 +6,9 @@ import numpy as np
 
 from plateau_doctor.facts.gap import METRICS, pair, shares
 from plateau_doctor.facts.logged import Logged
-from plateau_doctor.facts.loss import classes_of, drop, first_level
+from plateau_doctor.facts.loss import drop, first_level
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.roles import TEST, TRAIN, VALIDATION, words_of
 from plateau_doctor.series import noise_of
 
 
@@ -93,22 +94,21 @@ def same(logged: Logged, _: str) -> Value:
 
 @fact("gap.metric_always", "points", "val_metric")
 def metric_always(logged: Logged, _: str) -> Value:
-    """Training metric less validation metric that nine of ten evaluations exceed, on 0..1."""
+    """Training metric less validation metric that nine of ten evaluations exceed, on 0..1.
+
+    None where the two are not the same metric.
+    """
     train, val = logged.curve("train_metric"), logged.curve("val_metric")
     if train is None or val is None or train.sign > 0 or val.sign > 0 or len(val.bins) < 4:
+        return None
+    if _measure(train.tag) != _measure(val.tag):
         return None
     gaps = np.interp(val.bin_steps, train.bin_steps, shares(train)) - shares(val)
     return float(np.quantile(gaps, 0.1))
 
 
-@fact("lift", "share", "{series}", *METRICS)
-def lift(logged: Logged, series: str) -> Value:
-    """Best of the accuracy above chance, 1 / classes: 0 for guessing, 1 for all right; needs the classes."""
-    curve, classes = logged.curve(series), classes_of(logged)
-    if curve is None or curve.sign > 0 or classes is None or classes < 2:
-        return None
-    top = float(np.quantile(shares(curve), 0.9))
-    return (top - 1 / classes) / (1 - 1 / classes)
+def _measure(tag: str) -> set[str]:
+    return set(words_of(tag)) - TRAIN - VALIDATION - TEST - {"epoch", "step"}
 
 
 @fact("jitter", "points", "{series}", *METRICS)

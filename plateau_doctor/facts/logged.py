@@ -21,6 +21,7 @@ LAYERED = {
     "weight": "layer_weight_norm",
     "update_ratio": "layer_update_ratio",
 }
+COARSE = ("train_loss", "val_loss", "val_metric", "train_metric")
 _VECTOR = re.compile(r"bias|beta|gamma|moving_|running_|norm|(^|[/._])(bn|ln)[0-9]*([/._]|$)", re.IGNORECASE)
 
 
@@ -75,19 +76,20 @@ class Logged:
         fine = self.finest
         if fine is None:
             return None
-        known = np.isfinite(fine.epochs)
-        if known.sum() >= 2 and np.ptp(fine.epochs[known]) >= 1:
-            return float(np.ptp(fine.steps[known]) / np.ptp(fine.epochs[known]))
-        length = self.setting("steps_per_epoch")
-        if length is not None and length >= 1:
-            return length
-        for role in ("train_loss", "val_loss", "val_metric", "train_metric"):
-            curve = self.curve(role)
-            if curve is not None and 4 * len(curve.steps) <= len(fine.steps):
-                gaps = np.diff(curve.steps)
-                if np.ptp(gaps) <= 0.02 * np.median(gaps):
-                    return float(np.median(gaps))
-        return None
+        lengths = [self.setting("steps_per_epoch"), *(self._spacing(role) for role in COARSE)]
+        rough = _steps_an_epoch(fine)
+        if rough is None:
+            return next((one for one in lengths if one is not None and one >= 1), None)
+        # an epoch that was logged as a whole number tells its length to a few steps alone
+        return next((one for one in lengths if one is not None and 0.8 < one / rough < 1.25), rough)
+
+    def _spacing(self, role: str) -> float | None:
+        """Return the steps between two points of a curve, None where they are uneven or no coarser than batches."""
+        curve, fine = self.curve(role), self.finest
+        if curve is None or fine is None or 2 * len(curve.steps) > len(fine.steps):
+            return None
+        gaps = np.diff(curve.steps)
+        return float(np.median(gaps)) if np.ptp(gaps) <= 0.02 * np.median(gaps) else None
 
     def setting(self, *names: str) -> float | None:
         """Return the first of these settings that is a number; names are compared by their letters alone."""
@@ -141,6 +143,18 @@ class Logged:
             layers = {tag: layer_of(tag) or tag for tag in rows["tag"].unique()}
             return _wide(rows.assign(layer=rows["tag"].map(layers)), "value")
         return None if kind == "update_ratio" else self.histogram_shares(kind, "norm")
+
+
+def _steps_an_epoch(curve: Curve) -> float | None:
+    """Return the steps an epoch has, by the epochs beside the steps; whole epochs from their first points."""
+    known = np.flatnonzero(np.isfinite(curve.epochs))
+    steps, epochs = curve.steps[known], curve.epochs[known]
+    if len(known) < 2 or np.ptp(epochs) < 1:
+        return None
+    if np.all(epochs == np.round(epochs)):
+        first = np.flatnonzero(np.diff(epochs, prepend=np.nan) != 0)
+        steps, epochs = steps[first], epochs[first]
+    return float(np.ptp(steps) / np.ptp(epochs))
 
 
 def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame | None:
