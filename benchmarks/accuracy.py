@@ -19,10 +19,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.calibration import Table, across_folds, read_table, scales
+from plateau_doctor.calibration import (
+    GAPS,
+    Columns,
+    Table,
+    across_folds,
+    bars,
+    causes_of,
+    folds,
+    joined,
+    learned,
+    read_table,
+    scales,
+)
 from plateau_doctor.examination import load_rules
 from plateau_doctor.rule import Rule
-from plateau_doctor.weights import shipped
 
 CORPUS = Path(__file__).parent / "corpus"
 HIGH = 0.8
@@ -30,34 +41,46 @@ HIGH = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A table, the probabilities (n, causes) predicted for it, its labels (n, causes), and who is named."""
+    """Logs, the probabilities (n, causes) predicted for them, what they have (n, causes), and which are named."""
 
     table: Table
     causes: Sequence[str]
     rules: dict[str, Rule]
     p: np.ndarray
     y: np.ndarray
-    bar: float
+    told: np.ndarray
 
     @property
     def first(self) -> np.ndarray:
-        return np.argmax(self.p, axis=1)
+        """The first cause that is named; where none is, the likeliest."""
+        return np.argmax(self.p + self.told, axis=1)
 
     @property
     def named(self) -> np.ndarray:
-        return self.p.max(axis=1) >= self.bar
+        """Whether any cause is named."""
+        return self.told.any(axis=1)
+
+    @property
+    def accused(self) -> np.ndarray:
+        """Whether a cause of severity warning or above is named."""
+        loud = [self.rules[cause].severity != "note" for cause in self.causes]
+        return self.told[:, loud].any(axis=1)
 
     @property
     def right(self) -> np.ndarray:
+        """Whether the first cause is one that the training has."""
         return self.y[np.arange(len(self.y)), self.first]
 
     def logs(self, level: str, axis: str) -> np.ndarray:
+        """Return which logs are of a level and an axis."""
         rows = self.table.rows
         return ((rows["level"] == level) & (rows["axis"] == axis)).to_numpy()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folds", type=int, default=5)
     args = parser.parse_args()
     judged = judge(read_table(CORPUS), args.folds)
@@ -66,26 +89,39 @@ def main() -> None:
 
 
 def judge(table: Table, number: int) -> Judged:
-    """Predict a table across folds."""
-    rules = load_rules()
-    causes = sorted({cause for labels in table.configs["labels"] for cause in labels})
-    odds = across_folds(table, rules, causes, number)
-    slopes = scales(table, causes, odds)
-    p = 1 / (1 + np.exp(-(odds * slopes[:, 0] + slopes[:, 1])))
-    y = np.stack([table.labels(cause) for cause in causes], axis=1)
-    return Judged(table, causes, {rule.cause: rule for rule in rules}, p, y, shipped().named_at)
+    """Predict rich and poor logs across folds; what calibrates a fold is fitted on the predictions for the others."""
+    rules, causes = load_rules(), causes_of(table)
+    known = {rule.cause: rule for rule in rules}
+    loud = [known[cause].severity != "note" for cause in causes]
+    parts = []
+    for level in ("rich", "rate"):
+        own = learned(table, level)
+        odds = across_folds(own, Columns.of(own, rules, causes), causes, number)
+        p, told = np.zeros_like(odds), np.zeros(odds.shape, dtype=bool)
+        for others, test in folds(own, number):
+            elsewhere = own.only(others)
+            slopes = scales(elsewhere, causes, odds[others])
+            calibrated = 1 / (1 + np.exp(-(odds * slopes[:, 0] + slopes[:, 1])))
+            at = bars(elsewhere, causes, calibrated[others], loud)
+            p[test], told[test] = calibrated[test], (calibrated >= at)[test]
+        y = np.stack([own.labels(cause) for cause in causes], axis=1)
+        kept = (own.rows["axis"] != GAPS).to_numpy()
+        parts.append((own.only(kept), p[kept], y[kept], told[kept]))
+    p, y, told = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    return Judged(joined([part[0] for part in parts]), causes, known, p, y, told)
 
 
 def measures(judged: Judged) -> Iterator[str]:
     """Yield the lines of the table of measures."""
     table, y = judged.table, judged.y
-    sizes = table.configs["labels"].map(len)
+    sizes, names = table.configs["labels"].map(len), set(table.rows["name"][table.sound()])
     yield (
-        f"{len(sizes)} configurations, {int((sizes > 0).sum())} with a cause (on average {sizes[sizes > 0].mean():.2f}), "
-        f"{len(table.rows)} logs; named from a probability of {judged.bar:.2f}"
+        f"{len(sizes)} configurations, {int((sizes > 0).sum())} with a cause "
+        f"(on average {sizes[sizes > 0].mean():.2f}), {int(table.configs.index.isin(names).sum())} sound, "
+        f"{len(table.rows)} logs"
     )
     yield f"{'measure':58s} {'n':>6s} {'share':>7s}  95 % interval"
-    sick, well = y.any(axis=1), ~y.any(axis=1)
+    sick, sound = y.any(axis=1), table.sound()
     rich, poor = judged.logs("rich", "epoch"), judged.logs("rate", "epoch")
     right = judged.right & judged.named
     top = np.argsort(-judged.p, axis=1)[:, :3]
@@ -95,26 +131,32 @@ def measures(judged: Judged) -> Iterator[str]:
     yield _line("right cause first, poor logs", right[poor & sick])
     yield _line("  the same, undetermined or not", judged.right[poor & sick])
     yield _line("right cause among the first three, poor logs", in_three[poor & sick])
-    yield _line("right family first, rich logs", _family_right(judged)[rich & sick] & judged.named[rich & sick])
-    yield _line("the injected cause first, rich logs", (_injected_first(judged) & judged.named)[rich & _has_injected(judged)])
+    yield _line(
+        "right family first, rich logs", _family_right(judged)[rich & sick] & judged.named[rich & sick]
+    )
+    yield _line(
+        "the injected cause first, rich logs",
+        (_injected_first(judged) & judged.named)[rich & _has_injected(judged)],
+    )
     for name, chosen in (("rich", rich), ("poor", poor)):
         yield _line(f"coverage: a cause is named, {name} logs of sick runs", judged.named[chosen & sick])
         yield _line(f"precision of a named first cause, {name} logs", judged.right[chosen & judged.named])
         high = judged.p.max(axis=1) >= HIGH
         yield _line(f"  at high confidence, {name} logs", judged.right[chosen & high])
-        yield _line(f"runs without a cause accused, {name} logs", judged.named[chosen & well])
-        yield _line(f"  of them sound ones, nothing injected, {name} logs", judged.named[chosen & well & ~_has_injected(judged)])
+        yield _line(f"sound runs accused, {name} logs", judged.accused[chosen & sound])
     for level in ("rich", "rate"):
         same_state, same_cause = _unchanged(judged, level)
         yield _line(f"state unchanged, {level}: step/thinned/resumed against epoch", same_state)
         yield _line(f"first cause unchanged, {level}: likewise", same_cause)
     yield f"{'debiased ECE of the first cause, rich and poor logs':58s} {'':6s} {_ece(judged, rich | poor):7.3f}"
     worse = [c for k, c in enumerate(judged.causes) if _brier(judged, k, rich | poor) >= 1]
-    yield f"{'Brier score over that of the base rate, mean of causes':58s} {'':6s} {np.mean([_brier(judged, k, rich | poor) for k in range(len(judged.causes))]):7.3f}"
+    ratio = np.mean([_brier(judged, k, rich | poor) for k in range(len(judged.causes))])
+    yield f"{'Brier score over that of the base rate, mean of causes':58s} {'':6s} {ratio:7.3f}"
     yield f"  worse than the base rate: {', '.join(worse) or 'none'}"
     k = list(judged.causes).index("overfitting")
-    val = poor | rich
-    yield f"{'overfitting F1, rich and poor logs':58s} {int(y[val, k].sum()):6d} {_f1(y[val, k], judged.p[val, k] >= 0.5):7.3f}"
+    clear = (poor | rich) & ~table.undecided("overfitting")
+    score = _f1(y[clear, k], judged.p[clear, k] >= 0.5)
+    yield f"{'overfitting F1, rich and poor logs':58s} {int(y[clear, k].sum()):6d} {score:7.3f}"
 
 
 def by_cause(judged: Judged) -> Iterator[str]:
@@ -124,10 +166,16 @@ def by_cause(judged: Judged) -> Iterator[str]:
         for name, chosen in (("rich", judged.logs("rich", "epoch")), ("poor", judged.logs("rate", "epoch"))):
             own = chosen & judged.y[:, k]
             said = chosen & judged.named & (judged.first == k)
-            lost = pd.Series(judged.first[own & ~judged.right]).map(lambda i: judged.causes[i]).value_counts().head(3)
+            precision = np.mean(judged.y[said, k]) if said.any() else math.nan
+            lost = (
+                pd.Series(judged.first[own & ~judged.right])
+                .map(lambda i: judged.causes[i])
+                .value_counts()
+                .head(3)
+            )
             yield (
-                f"{cause if name == 'rich' else '':24s} {name:5s} {own.sum():5d} {np.mean((judged.p[own, k] >= judged.bar)):7.0%} "
-                f"{np.mean(judged.right[own] & judged.named[own]):9.0%} {np.mean(judged.y[said, k]) if said.any() else math.nan:10.0%}  "
+                f"{cause if name == 'rich' else '':24s} {name:5s} {own.sum():5d} {np.mean(judged.told[own, k]):7.0%} "
+                f"{np.mean(judged.right[own] & judged.named[own]):9.0%} {precision:10.0%}  "
                 + ", ".join(f"{other} {n}" for other, n in lost.items())
             )
 

@@ -65,7 +65,8 @@ def train_all(folder: Path, size: float, jobs: int) -> None:
         for i, future in enumerate(as_completed(waiting)):
             name, configs, copies = future.result()
             print(
-                f"{i + 1}/{len(units)} {name}: {configs} configurations, {copies} trainings, {time.perf_counter() - began:.0f} s",
+                f"{i + 1}/{len(units)} {name}: {configs} configurations, {copies} trainings, "
+                f"{time.perf_counter() - began:.0f} s",
                 flush=True,
             )
 

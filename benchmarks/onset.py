@@ -24,7 +24,9 @@ KINDS = ("plain", "warm-up", "shelf", "rate step")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--curves", type=int, default=600)
     args = parser.parse_args()
     found: dict[str, list[float | None]] = defaultdict(list)
@@ -36,14 +38,20 @@ def main() -> None:
     for kind in (*KINDS, "all"):
         errors = [e for e in found[kind] if e is not None]
         low, high = np.median(errors), np.quantile(errors, 0.9)
-        print(f"{kind:12s} {len(found[kind]):5d} {len(errors) / len(found[kind]):6.0%} {low:8.1%} {high:8.1%}")
+        print(
+            f"{kind:12s} {len(found[kind]):5d} {len(errors) / len(found[kind]):6.0%} {low:8.1%} {high:8.1%}"
+        )
 
 
 def curves(number: int) -> Iterator[tuple[str, np.ndarray, float]]:
     """Yield kind, values (n,) and onset as a share of the run; always the same."""
     rng = np.random.default_rng(7)
     for i in range(number):
-        kind, n, onset = KINDS[i % 4], int(np.exp(rng.uniform(np.log(20), np.log(5000)))), rng.uniform(0.2, 0.85)
+        kind, n, onset = (
+            KINDS[i % 4],
+            int(np.exp(rng.uniform(np.log(20), np.log(5000)))),
+            rng.uniform(0.2, 0.85),
+        )
         t = np.arange(n) / (n - 1)
         fall = rng.uniform(0.4, 2.0)
         way = np.clip(t / onset, 0, 1)

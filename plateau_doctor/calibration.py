@@ -1,14 +1,16 @@
 """Fits the weights of facts and signs on labelled trainings, by scikit-learn, and predicts across folds.
 
-One regularized logistic regression a cause. A number enters as a staircase of a few thresholds, each +-1/2; what was
-not logged enters as 0, so that it adds nothing. Signs enter likewise, scaled by the word of their strength, so that
-the word is what the fit starts from; a sign whose weight would contradict its word is dropped.
+One regularized logistic regression a cause and level of logging. A number enters as a staircase of a few thresholds,
+each +-1/2; what was not logged enters as 0, so that it adds nothing. Signs enter likewise, scaled by the word of
+their strength, so that the word is what the fit leans to; a sign whose weight would contradict its word is dropped.
+Of the facts, the forty that weigh most for a cause are kept. The probabilities are then calibrated on predictions
+across folds by data set (Platt 1999), and each cause is named from the probability at which, of all causes together,
+two sound runs in a hundred would be accused.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +20,54 @@ from sklearn.linear_model import LogisticRegression
 
 from plateau_doctor.diagnosis import STRENGTH
 from plateau_doctor.facts import Value, known_facts
-from plateau_doctor.rule import Rule
-from plateau_doctor.weights import Cause, Shape
+from plateau_doctor.facts.needs import NEEDS
+from plateau_doctor.rule import Rule, Sign
+from plateau_doctor.weights import LEVELS, Cause, Shape, Weights
 
-__all__ = ["Table", "fit", "predict", "read_table"]
+__all__ = [
+    "GAPS",
+    "Columns",
+    "Table",
+    "across_folds",
+    "at_level",
+    "bars",
+    "causes_of",
+    "fit",
+    "fitted_level",
+    "read_table",
+]
 
 STEPS = 6  # thresholds of a fact at most, at even shares of the runs that logged it
 SOFTNESS = 0.1  # C of the logistic regression
 FEWEST_RUNS = 200  # logs that a fact must be known in
-TEXTS = ("state.name",)
+TEXTS = ("state.name", "net.loss", "siblings.escaped_by")
 LARGEST = 1e9
+OF_THE_TASK = frozenset({  # tell which task it is rather than what is wrong; their ratios to a yardstick are facts too
+    "classes.count", "classes.majority", "start.loss",
+    *(f"{side}_loss.{what}" for side in ("train", "val") for what in ("level", "first")),
+})  # fmt: skip
+GAPS = "gaps"  # axis of the copies that some of what was logged is missing from
+LEAN = 2.0  # how much lighter the penalty on a sign is than on a fact
+MOST_FACTS = 40  # facts of one cause
+FEWEST_LABELS = 12  # logs with a cause that a fit needs
+FOLDS = 5
+OFTEN_MISSING = 0.3  # chance that a kind of log is left out of a rich log's second copy
+ACCUSED = 0.018  # share of sound runs that may be accused
+WRONG = 0.25  # what a wrong first cause costs, in right ones
+LEAST_BAR = 0.3
+TOLD_BY = {  # kind of log -> levels without and with it
+    "val_loss": ("loss_rate", "rate"),
+    "train_metric": ("val", "accuracy"),
+    "val_metric": ("val", "accuracy"),
+    "learning_rate": ("accuracy", "rate"),
+    "grad_norm": ("rate", "norm"),
+    "optimizer": ("norm", "rich"),
+    "layer_weights": ("norm", "rich"),
+    "layer_update_ratio": ("norm", "rich"),
+    "layer_gradients": ("norm", "rich"),
+    "gradient_histograms": ("norm", "rich"),
+    "activation_histograms": ("norm", "rich"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +77,8 @@ class Table:
     Attributes:
         facts: One row a log, one column a fact; None or NaN where not logged.
         rows: Beside it: name, seed, level, axis.
-        configs: One row a configuration, by name: task, architecture, injected, labels (sets of causes).
+        configs: One row a configuration, by name: task, architecture, and the sets of causes injected, labels,
+            undecided.
     """
 
     facts: pd.DataFrame
@@ -48,6 +89,16 @@ class Table:
         """Return whether each log's configuration has a cause, shape (n,)."""
         has = self.configs["labels"].map(lambda causes: cause in causes)
         return self.rows["name"].map(has).to_numpy(dtype=bool)
+
+    def undecided(self, cause: str) -> np.ndarray:
+        """Return whether it is open that each log's configuration has a cause, shape (n,)."""
+        has = self.configs["undecided"].map(lambda causes: cause in causes)
+        return self.rows["name"].map(has).to_numpy(dtype=bool)
+
+    def sound(self) -> np.ndarray:
+        """Return whether nothing was injected into each log's configuration, and nothing found, shape (n,)."""
+        empty = [self.configs[column].map(len) == 0 for column in ("labels", "undecided", "injected")]
+        return self.rows["name"].map(empty[0] & empty[1] & empty[2]).to_numpy(dtype=bool)
 
     def only(self, chosen: np.ndarray) -> Table:
         """Return the chosen logs, by a mask or places of shape (n,)."""
@@ -63,19 +114,47 @@ def read_table(folder: Path) -> Table:
     frame = pd.read_csv(folder / "facts.csv.gz", low_memory=False)
     configs = pd.read_csv(folder / "labels.csv.gz", keep_default_na=False).set_index("name")
     configs["labels"] = configs["labels"].map(lambda text: frozenset(p.split(":")[0] for p in text.split()))
-    configs["injected"] = configs["injected"].map(lambda text: frozenset(text.split()))
+    for column in ("injected", "undecided"):
+        configs[column] = configs[column].map(lambda text: frozenset(text.split()))
     keys = ["name", "seed", "level", "axis"]
     return Table(frame.drop(columns=keys), frame[keys], configs)
 
 
-def masked(table: Table, rng: np.random.Generator) -> Table:
-    """Return the same logs without some of what was logged: each kind of log is left out by a coin."""
-    needs = {name: fact.needs for name, fact in known_facts().items()}
+def at_level(table: Table, level: str) -> Table:
+    """Return the logs that the terms of a level are fitted on and judged by.
+
+    `loss_rate` is made of richer logs.
+    """
+    rows = table.rows["level"].to_numpy()
+    if level == "loss_rate":
+        part = table.only(rows == "rate")
+        return without(part, [need for need in NEEDS if need not in ("train_loss", "learning_rate")], level)
+    return table.only(rows == level)
+
+
+def learned(table: Table, level: str) -> Table:
+    """Return the logs that a level is fitted on: those of `at_level`, rich ones once more with gaps."""
+    own = at_level(table, level)
+    return joined([own, thinned(own)]) if level == "rich" else own
+
+
+def without(table: Table, needs: Iterable[str], level: str) -> Table:
+    """Return the same logs with the facts of these kinds of log left out."""
+    of = {name: fact.needs for name, fact in known_facts().items()}
+    gone = set(needs)
     facts = table.facts.copy()
-    for need in sorted(set(needs.values()) - {"train_loss"}):
-        columns = [name for name in facts.columns if needs.get(name) == need]
-        facts.loc[rng.random(len(facts)) < 0.4, columns] = np.nan
-    return Table(facts, table.rows.assign(level="masked"), table.configs)
+    facts[[name for name in facts.columns if of.get(name) in gone and name not in TEXTS]] = np.nan
+    return Table(facts, table.rows.assign(level=level), table.configs)
+
+
+def thinned(table: Table, seed: int = 0) -> Table:
+    """Return the same logs, where each kind of log but the losses and the layers' gradients is left out by a coin."""
+    rng, facts = np.random.default_rng(seed), table.facts.copy()
+    of = {name: fact.needs for name, fact in known_facts().items()}
+    for need in sorted(set(of.values()) - {"train_loss", "layer_gradients", "gradient_histograms"}):
+        columns = [name for name in facts.columns if of.get(name) == need]
+        facts.loc[rng.random(len(facts)) < OFTEN_MISSING, columns] = np.nan
+    return Table(facts, table.rows.assign(axis=GAPS), table.configs)
 
 
 def joined(tables: Iterable[Table]) -> Table:
@@ -128,40 +207,81 @@ class Design:
         for sign in rule.signs:
             seen = [sign.condition.evaluate(record) for record in records]
             plain = np.array([0.0 if s is None else 0.5 if s else -0.5 for s in seen])
-            columns.append(plain * STRENGTH[sign.strength] * (1 if sign.side == "for" else -1))
+            columns.append(plain * _scale(sign))
         return np.stack(columns, axis=1).astype(np.float32)
 
-    def cause(self, cause: str, coefficients: np.ndarray, base: float) -> Cause:
+    def cause(self, cause: str, coefficients: np.ndarray, base: float, named_at: float) -> Cause:
         """Return the terms that fitted coefficients (columns of facts, then signs) stand for."""
         shapes, at = {}, 0
         for name, steps in self.thresholds.items():
             jumps = coefficients[at : at + len(steps)]
             at += len(steps)
-            if np.abs(jumps).max() > 0.002:
+            if np.any(jumps):
                 shapes[name] = Shape(steps, tuple(float(j) for j in jumps))
         for name, words in self.words.items():
-            shapes[name] = Shape(words={w: float(c) for w, c in zip(words, coefficients[at:], strict=False)})
+            if np.any(coefficients[at : at + len(words)]):
+                shapes[name] = Shape(words=dict(zip(words, map(float, coefficients[at:]), strict=False)))
             at += len(words)
         signs: dict[str, float] = {}
         rule = self.rules.get(cause)
         for sign, weight in zip(rule.signs if rule else (), coefficients[at:], strict=True):
-            scaled = STRENGTH[sign.strength] * (1 if sign.side == "for" else -1) * float(weight)
-            signs[sign.condition.text] = signs.get(sign.condition.text, 0.0) + scaled
-        return Cause(base, shapes, signs)
+            signs[sign.condition.text] = signs.get(sign.condition.text, 0.0) + _scale(sign) * float(weight)
+        return Cause(base, shapes, signs, named_at)
+
+    def owners(self) -> np.ndarray:
+        """Return the fact that each column of `facts` belongs to."""
+        numbers = [name for name, steps in self.thresholds.items() for _ in steps]
+        return np.array(numbers + [name for name, words in self.words.items() for _ in words])
 
 
-def fit(
-    table: Table, rules: Sequence[Rule], causes: Sequence[str]
-) -> tuple[Design, dict[str, tuple[np.ndarray, float]]]:
-    """Return the design and, for each cause, its coefficients and base."""
-    design = Design(table, rules)
-    shared = design.facts(table)
-    weights = row_weights(table)
-    found = {}
-    for cause in causes:
-        columns = np.hstack([shared, design.signs(table, cause)])
-        found[cause] = _fit_one(columns, shared.shape[1], table.labels(cause), weights)
-    return design, found
+def _scale(sign: Sign) -> float:
+    return LEAN * STRENGTH[sign.strength] * (1 if sign.side == "for" else -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The columns of a table: those of all facts, and for each cause those of its signs."""
+
+    design: Design
+    facts: np.ndarray
+    signs: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(
+        cls, table: Table, rules: Sequence[Rule], causes: Sequence[str], design: Design | None = None
+    ) -> Columns:
+        """Compute them; thresholds are those of `design`, or taken from this table."""
+        chosen = design or Design(table, rules)
+        return cls(chosen, chosen.facts(table), {cause: chosen.signs(table, cause) for cause in causes})
+
+
+def fit_cause(
+    columns: Columns, cause: str, chosen: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return coefficients and base of one cause, fitted on the chosen logs, (n,) places or mask."""
+    facts, signs, y, w = columns.facts[chosen], columns.signs[cause][chosen], labels[chosen], weights[chosen]
+    coefficients = np.zeros(facts.shape[1] + signs.shape[1])
+    if y.sum() < FEWEST_LABELS:
+        return coefficients, -8.0
+    first = _regression(np.hstack([facts, signs]), y, w)
+    owners, share = columns.design.owners(), facts * first.coef_[0][: facts.shape[1]]
+    weight = {name: float(share[:, owners == name].sum(axis=1).std()) for name in dict.fromkeys(owners)}
+    heavy = sorted(weight, key=lambda name: -weight[name])[:MOST_FACTS]
+    kept = np.concatenate([np.isin(owners, heavy), first.coef_[0][facts.shape[1] :] > 0])
+    while True:
+        model = _regression(np.hstack([facts, signs])[:, kept], y, w)
+        coefficients[:] = 0.0
+        coefficients[kept] = model.coef_[0]
+        wrong = (
+            coefficients[facts.shape[1] :] < 0
+        )  # signs are scaled by their words: below 0 contradicts them
+        if not wrong.any():
+            return coefficients, float(model.intercept_[0])
+        kept[facts.shape[1] :] &= ~wrong
+
+
+def _regression(columns: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> LogisticRegression:
+    return LogisticRegression(C=SOFTNESS, max_iter=300, tol=1e-3).fit(columns, labels, sample_weight=weights)
 
 
 def row_weights(table: Table) -> np.ndarray:
@@ -170,87 +290,146 @@ def row_weights(table: Table) -> np.ndarray:
     return 1 / counts * len(counts) / np.sum(1 / counts)
 
 
-def _fit_one(
-    columns: np.ndarray, n_facts: int, labels: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, float]:
-    coefficients = np.zeros(columns.shape[1])
-    kept = np.ones(columns.shape[1], dtype=bool)
-    if not labels.any():
-        return coefficients, -10.0
-    while True:
-        model = LogisticRegression(C=SOFTNESS, max_iter=400, tol=1e-3).fit(
-            columns[:, kept], labels, sample_weight=weights
+def across_folds(
+    table: Table,
+    columns: Columns,
+    causes: Sequence[str],
+    number: int = FOLDS,
+    tests: Iterable[int] | None = None,
+) -> np.ndarray:
+    """Return log-odds (n, causes) of each log, by terms fitted without its data set; NaN in folds not in `tests`."""
+    odds = np.full((len(table.rows), len(causes)), np.nan)
+    weights = row_weights(table)
+    for i, (train, test) in enumerate(folds(table, number)):
+        if tests is not None and i not in tests:
+            continue
+        for k, cause in enumerate(causes):
+            chosen = train & ~table.undecided(cause)
+            coefficients, base = fit_cause(columns, cause, chosen, table.labels(cause), weights)
+            odds[test, k] = np.hstack([columns.facts[test], columns.signs[cause][test]]) @ coefficients + base
+    return odds
+
+
+def folds(table: Table, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return (train, test) masks: no data set is on both sides, and so no net of a data set either.
+
+    Data sets of one kind (those that the same nets are trained on) are dealt out evenly.
+    """
+    tasks = table.rows["name"].map(table.configs["task"]).to_numpy()
+    nets = table.configs.groupby("task")["architecture"].agg(lambda names: " ".join(sorted(set(names))))
+    order = sorted(set(tasks), key=lambda name: (nets[name], name))
+    tests = [np.isin(tasks, order[i::number]) for i in range(number)]
+    return [(~test, test) for test in tests]
+
+
+def scales(table: Table, causes: Sequence[str], odds: np.ndarray) -> np.ndarray:
+    """Return slope and shift (causes, 2) that calibrate log-odds predicted across folds (Platt 1999)."""
+    weights, found = row_weights(table), []
+    for k, cause in enumerate(causes):
+        known = np.isfinite(odds[:, k]) & ~table.undecided(cause)
+        labels = table.labels(cause)[known]
+        if labels.sum() < FEWEST_LABELS:
+            found.append((1.0, 0.0))
+            continue
+        model = LogisticRegression(C=10.0).fit(odds[known][:, [k]], labels, sample_weight=weights[known])
+        found.append((float(np.clip(model.coef_[0, 0], 0.3, 2.0)), float(model.intercept_[0])))
+    return np.array(found)
+
+
+def bars(table: Table, causes: Sequence[str], p: np.ndarray, accusing: Sequence[bool]) -> np.ndarray:
+    """Return the probability from which each cause is named, (causes,).
+
+    Together they name as many right first causes as they can while `ACCUSED` of the sound runs are accused by a
+    cause that counts as an accusation (`accusing`). A bar is where one more right answer costs as much for each cause.
+    """
+    sound, first = table.sound(), np.argmax(p, axis=1)
+    right = np.stack([table.labels(cause) for cause in causes], axis=1)[np.arange(len(p)), first]
+    weights = row_weights(table)
+    low, high = 0.0, 1000.0
+    for _ in range(30):  # the price of a false accusation, in right answers
+        price = (low + high) / 2
+        found = np.array([
+            _bar(p[:, k], (first == k) & right, first == k, sound & accusing[k], price, weights)
+            for k in range(len(causes))
+        ])  # fmt: skip
+        accused = ((p >= found) & np.array(accusing)).any(axis=1)
+        if np.average(accused[sound], weights=weights[sound]) > ACCUSED:
+            low = price
+        else:
+            high = price
+    return found
+
+
+def _bar(
+    p: np.ndarray, right: np.ndarray, first: np.ndarray, sound: np.ndarray, price: float, weights: np.ndarray
+) -> float:
+    """Return the bar of one cause: a right first cause earns 1, a wrong one costs WRONG, an accusation the price."""
+    grid = np.concatenate([np.linspace(LEAST_BAR, 0.95, 66), [0.96, 0.97, 0.98, 0.99, 0.995]])
+    worth = weights * (1.0 * right - WRONG * (first & ~right) - price * sound)
+    gains = [float(worth[p >= bar].sum()) for bar in grid]
+    return float(grid[int(np.argmax(gains))])
+
+
+def fitted_level(
+    table: Table, rules: Sequence[Rule], level: str
+) -> tuple[dict[str, Cause], Table, np.ndarray]:
+    """Return the terms of a level, its logs, and the calibrated probabilities predicted for them across folds."""
+    causes = causes_of(table)
+    whole = learned(table, level)
+    columns = Columns.of(whole, rules, causes)
+    odds = across_folds(whole, columns, causes)
+    slopes = scales(whole, causes, odds)
+    p = 1 / (1 + np.exp(-(odds * slopes[:, 0] + slopes[:, 1])))
+    severities = {rule.cause: rule.severity for rule in rules}
+    at = bars(whole, causes, p, [severities.get(cause) != "note" for cause in causes])
+    weights, found = row_weights(whole), {}
+    for k, cause in enumerate(causes):
+        chosen = ~whole.undecided(cause)
+        coefficients, base = fit_cause(columns, cause, chosen, whole.labels(cause), weights)
+        slope, shift = slopes[k]
+        found[cause] = columns.design.cause(
+            cause, coefficients * slope, float(base * slope + shift), float(at[k])
         )
-        coefficients[:] = 0.0
-        coefficients[kept] = model.coef_[0]
-        wrong = coefficients[n_facts:] < 0  # signs are scaled by their words: a negative weight contradicts
-        if not wrong.any():
-            return coefficients, float(model.intercept_[0])
-        kept[n_facts:] &= ~wrong
+    return found, whole, p
 
 
-def predict(design: Design, fitted: Mapping[str, tuple[np.ndarray, float]], table: Table) -> np.ndarray:
-    """Return log-odds of each log and cause, (n, causes)."""
-    shared = design.facts(table)
-    odds = []
-    for cause, (coefficients, base) in fitted.items():
-        columns = np.hstack([shared, design.signs(table, cause)])
-        odds.append(columns @ coefficients + base)
-    return np.stack(odds, axis=1)
+def fit(table: Table, rules: Sequence[Rule], say: Callable[[str], None] = lambda _: None) -> Weights:
+    """Fit all levels."""
+    causes, levels, surprise = causes_of(table), {}, {}
+    for level in LEVELS:
+        levels[level], logs, p = fitted_level(table, rules, level)
+        say(f"{level}: {len(logs.rows)} logs")
+        epochs = (logs.rows["axis"] == "epoch").to_numpy()
+        surprise[level] = {
+            cause: surprise_of(logs.labels(cause)[epochs], p[epochs, k]) for k, cause in enumerate(causes)
+        }
+    information = {
+        need: {
+            cause: round(max(0.0, surprise[poorer][cause] - surprise[richer][cause]), 4) for cause in causes
+        }
+        for need, (poorer, richer) in TOLD_BY.items()
+    }
+    fitted_on = {"configurations": len(table.configs), "logs": len(table.rows)}
+    return Weights(levels, information, fitted_on)
+
+
+def causes_of(table: Table) -> list[str]:
+    """Return the causes that any configuration has, in alphabetical order."""
+    return sorted({cause for labels in table.configs["labels"] for cause in labels})
+
+
+def surprise_of(labels: np.ndarray, p: np.ndarray) -> float:
+    """Return the mean surprise of labels under probabilities, in bits."""
+    return float(-np.mean(np.log2(np.clip(np.where(labels, p, 1 - p), 1e-6, 1))))
 
 
 def _numbers(facts: pd.DataFrame) -> pd.DataFrame:
-    numbers = facts.drop(columns=[name for name in TEXTS if name in facts]).apply(
-        pd.to_numeric, errors="coerce"
-    )
-    clipped: pd.DataFrame = numbers.clip(-LARGEST, LARGEST)
+    left_out = [n for n in facts if n in TEXTS or n in OF_THE_TASK or str(n).startswith("siblings.")]
+    numbers = facts.drop(columns=left_out)
+    clipped: pd.DataFrame = numbers.apply(pd.to_numeric, errors="coerce").clip(-LARGEST, LARGEST)
     return clipped
 
 
 def _records(table: Table, names: Iterable[str]) -> list[dict[str, Value]]:
     part = table.facts[[name for name in names if name in table.facts]]
     return part.astype(object).where(part.notna(), None).to_dict("records")  # type: ignore[return-value]
-
-
-def log_loss_bits(labels: np.ndarray, log_odds: np.ndarray) -> float:
-    """Return the mean surprise of labels under log-odds, in bits."""
-    return float(np.mean(np.logaddexp(0, np.where(labels, -log_odds, log_odds))) / math.log(2))
-
-
-def folds(table: Table, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return (train, test) masks: no data set is on both sides, and no net of a data set either."""
-    tasks = table.rows["name"].map(table.configs["task"]).to_numpy()
-    order = np.random.default_rng(0).permutation(sorted(set(tasks)))
-    tests = [np.isin(tasks, order[i::number]) for i in range(number)]
-    return [(~test, test) for test in tests]
-
-
-def across_folds(
-    table: Table, rules: Sequence[Rule], causes: Sequence[str], number: int = 5, extra: Table | None = None
-) -> np.ndarray:
-    """Return log-odds (n, causes) of each log, by weights fitted without its data set; then calibrated likewise.
-
-    `extra` logs of the same configurations are fitted on too, where theirs are, and not predicted.
-    """
-    odds = np.zeros((len(table.rows), len(causes)))
-    for train, test in folds(table, number):
-        learned = table.only(train)
-        if extra is not None:
-            names = set(learned.rows["name"])
-            learned = joined([learned, extra.only(extra.rows["name"].isin(names).to_numpy())])
-        design, fitted = fit(learned, rules, causes)
-        odds[test] = predict(design, fitted, table.only(test))
-    return odds
-
-
-def scales(table: Table, causes: Sequence[str], odds: np.ndarray) -> np.ndarray:
-    """Return slope and shift (causes, 2) that make log-odds predicted across folds into calibrated ones (Platt 1999)."""
-    weights, found = row_weights(table), []
-    for k, cause in enumerate(causes):
-        labels = table.labels(cause)
-        if labels.sum() < 20:
-            found.append((1.0, 0.0))
-            continue
-        model = LogisticRegression(C=10.0).fit(odds[:, [k]], labels, sample_weight=weights)
-        found.append((float(np.clip(model.coef_[0, 0], 0.3, 3.0)), float(model.intercept_[0])))
-    return np.array(found)

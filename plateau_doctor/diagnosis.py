@@ -43,7 +43,7 @@ WORTH_A_LINE, MOST_FURTHER = 0.2, 6  # log-odds of a fact that is told by itself
 UNMEASURED = 0.05  # bits that a log is taken to tell about a cause that was not fitted
 
 
-WORDS_ALONE = Weights({}, 0.5, {}, {})  # judges every cause by the words of its rule
+WORDS_ALONE = Weights({}, {}, {})  # judges every cause by the words of its rule
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,11 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A cause and how it stands in one run. `probability` is None until it has been calibrated."""
+    """A cause and how it stands in one run.
+
+    `probability` is None where it was not calibrated; `named` says whether it is high enough to be told: each
+    cause has its own bar, so that few sound runs are accused.
+    """
 
     cause: str
     family: str
@@ -72,6 +76,7 @@ class Diagnosis:
     evidence: tuple[Evidence, ...]
     fixes: tuple[str, ...]
     confused_with: tuple[str, ...]
+    named: bool
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
 
     `weights` are those that ship with the package when None.
     """
-    fitted = (shipped() if weights is None else weights).causes
+    fitted = (shipped() if weights is None else weights).causes(facts)
     every = [
         _fitted(facts, rule, fitted[rule.cause]) if rule.cause in fitted else _judge(facts, rule)
         for rule in rules
@@ -96,12 +101,9 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
     return tuple(sorted(every, key=lambda d: (-d.log_odds, d.cause)))
 
 
-def named(ranked: Sequence[Diagnosis], weights: Weights | None = None) -> tuple[Diagnosis, ...]:
+def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
     """Return the causes that are likely enough to be named."""
-    bar = (shipped() if weights is None else weights).named_at
-    return tuple(
-        d for d in ranked if (d.log_odds >= NAMED_AT if d.probability is None else d.probability >= bar)
-    )
+    return tuple(d for d in ranked if d.named)
 
 
 def candidates(ranked: Sequence[Diagnosis]) -> tuple[str, ...]:
@@ -133,7 +135,7 @@ def missing_logs(
     are left out.
     """
     information = (shipped() if weights is None else weights).information
-    first = named(ranked, weights)
+    first = named(ranked)
     asked = {c for one in first for c in (one.cause, *one.confused_with)} | set(candidates(ranked))
     unknown = _unknown(facts, [one for one in ranked if one.cause in asked])
     worth: dict[str, dict[str, float]] = {}
@@ -195,7 +197,8 @@ def _fitted(facts: Facts, rule: Rule, terms: Cause) -> Diagnosis:
                     weight += left.pop(name)
         evidence.append(replace(one, log_odds=weight))
     evidence += _further(facts, left)
-    return _diagnosis(rule, log_odds, evidence, probability(log_odds))
+    p = probability(log_odds)
+    return _diagnosis(rule, log_odds, evidence, p, p >= terms.named_at)
 
 
 def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
@@ -233,11 +236,12 @@ def _judge(facts: Facts, rule: Rule) -> Diagnosis:
     shared = by_group.pop("", [])
     best = max(by_group.values(), key=_sum, default=[])
     evidence = (*shared, *best)
-    return _diagnosis(rule, PRIOR + _sum(evidence), evidence, None)
+    log_odds = PRIOR + _sum(evidence)
+    return _diagnosis(rule, log_odds, evidence, None, log_odds >= NAMED_AT)
 
 
 def _diagnosis(
-    rule: Rule, log_odds: float, evidence: Iterable[Evidence], probability: float | None
+    rule: Rule, log_odds: float, evidence: Iterable[Evidence], probability: float | None, named: bool
 ) -> Diagnosis:
     return Diagnosis(
         cause=rule.cause,
@@ -251,6 +255,7 @@ def _diagnosis(
         evidence=tuple(sorted(evidence, key=_reading_order)),
         fixes=rule.fixes,
         confused_with=rule.confused_with,
+        named=named,
     )
 
 

@@ -1,7 +1,8 @@
 """What each fact and each sign adds to the log-odds of a cause, as fitted on labelled trainings.
 
 `weights.json` is written by `plateau-doctor calibrate` and read here; no scikit-learn is needed for that. The log-odds
-of a cause are a base plus one term a fact and one a sign. What was not logged adds nothing.
+of a cause are a base plus one term a fact and one a sign. What was not logged adds nothing. There is one set of terms
+for each richness of logs, since what a loss curve is worth depends on what else is known.
 """
 
 from __future__ import annotations
@@ -14,9 +15,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from plateau_doctor.facts import Value
+from plateau_doctor.facts import Facts, Value
+from plateau_doctor.facts.needs import was_logged
 
-__all__ = ["Cause", "Shape", "Weights", "shipped"]
+__all__ = ["LEVELS", "Cause", "Shape", "Weights", "level_of", "probability", "shipped"]
+
+# How rich a log is, the richest first, by the kinds of log (keys of NEEDS) that it has at least.
+LEVELS: Mapping[str, tuple[str, ...]] = {
+    "rich": ("train_loss", "layer_gradients"),
+    "norm": ("train_loss", "val_loss", "learning_rate", "grad_norm"),
+    "rate": ("train_loss", "val_loss", "learning_rate"),
+    "accuracy": ("train_loss", "val_loss", "val_metric"),
+    "val": ("train_loss", "val_loss"),
+    "loss_rate": ("train_loss", "learning_rate"),
+    "loss": ("train_loss",),
+}
 
 
 @dataclass(frozen=True)
@@ -50,11 +63,13 @@ class Cause:
         base: Log-odds where nothing was logged.
         facts: What each fact adds.
         signs: Condition of a sign -> log-odds gained when it is seen; half is lost where it is measured absent.
+        named_at: Probability from which the cause is named.
     """
 
     base: float
     facts: Mapping[str, Shape]
     signs: Mapping[str, float]
+    named_at: float
 
 
 @dataclass(frozen=True)
@@ -62,49 +77,66 @@ class Weights:
     """All fitted terms.
 
     Attributes:
-        causes: By id; a cause that is not here is judged by the words of its rule.
-        named_at: Probability from which a cause is named.
+        levels: Richness of the log (a key of LEVELS) -> cause -> terms; a cause that is not here is judged by the
+            words of its rule.
         information: Kind of log (a key of NEEDS) -> cause -> how much it tells about it, in bits a run.
         fitted_on: What they were fitted on, for the foot of the report.
     """
 
-    causes: Mapping[str, Cause]
-    named_at: float
+    levels: Mapping[str, Mapping[str, Cause]]
     information: Mapping[str, Mapping[str, float]]
     fitted_on: Mapping[str, int]
+
+    def causes(self, facts: Facts) -> Mapping[str, Cause]:
+        """Return the terms that were fitted on logs as rich as this run's."""
+        return self.levels.get(level_of(facts), {})
 
     @classmethod
     def read(cls, text: str) -> Weights:
         """Read the text of a weights file; the inverse of `write`."""
         data = json.loads(text)
-        causes = {
-            name: Cause(
-                one["base"], {fact: _shape(shape) for fact, shape in one["facts"].items()}, one["signs"]
-            )
-            for name, one in data["causes"].items()
-        }
-        return cls(causes, data["named_at"], data["information"], data["fitted_on"])
+        levels = {}
+        for name, level in data["levels"].items():
+            steps = {fact: tuple(at) for fact, at in level["thresholds"].items()}
+            levels[name] = {
+                cause: Cause(
+                    one["base"],
+                    {fact: _shape(steps.get(fact, ()), jumps) for fact, jumps in one["facts"].items()},
+                    one["signs"],
+                    one["named_at"],
+                )
+                for cause, one in level["causes"].items()
+            }
+        return cls(levels, data["information"], data["fitted_on"])
 
     def write(self) -> str:
-        """Return the text of a weights file: one line a cause and fact, so that changes can be read."""
-        causes = {
-            name: {
-                "base": _short(one.base),
-                "facts": {fact: _plain(shape) for fact, shape in sorted(one.facts.items())},
-                "signs": {text: _short(w) for text, w in sorted(one.signs.items())},
+        """Return the text of a weights file, a line a term, so that changes can be read."""
+        levels = {}
+        for name, causes in sorted(self.levels.items()):
+            shapes = {fact: shape for one in causes.values() for fact, shape in one.facts.items()}
+            levels[name] = {
+                "thresholds": {
+                    fact: list(s.thresholds) for fact, s in sorted(shapes.items()) if s.thresholds
+                },
+                "causes": {
+                    cause: {
+                        "base": _short(one.base),
+                        "named_at": _short(one.named_at),
+                        "facts": {fact: _plain(shape) for fact, shape in sorted(one.facts.items())},
+                        "signs": {text: _short(w) for text, w in sorted(one.signs.items())},
+                    }
+                    for cause, one in sorted(causes.items())
+                },
             }
-            for name, one in sorted(self.causes.items())
-        }
-        head = {"fitted_on": self.fitted_on, "named_at": self.named_at, "information": self.information}
-        lines = [f' "{key}": {json.dumps(value)},' for key, value in head.items()]
-        lines.append(' "causes": {')
-        for i, (name, one) in enumerate(causes.items()):
-            lines.append(f'  "{name}": {{"base": {json.dumps(one["base"])},')
-            for key, end in (("facts", ","), ("signs", "}" + ("," if i < len(causes) - 1 else ""))):
-                terms = [f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in one[key].items()]  # type: ignore[attr-defined]
-                body = "{\n" + ",\n".join(terms) + "}" if terms else "{}"
-                lines.append(f'   "{key}": {body}{end}')
-        return "\n".join(["{", *lines, " }", "}"]) + "\n"
+        whole = {"fitted_on": self.fitted_on, "information": self.information, "levels": levels}
+        return _lines(whole, 5) + "\n"
+
+
+def level_of(facts: Facts) -> str:
+    """Return the richest level all of whose logs a run has."""
+    return next(
+        (name for name, logs in LEVELS.items() if all(was_logged(facts.logged, log) for log in logs)), "loss"
+    )
 
 
 @cache
@@ -118,17 +150,24 @@ def probability(log_odds: float) -> float:
     return 1 / (1 + math.exp(-max(-700.0, min(700.0, log_odds))))
 
 
-def _shape(plain: Any) -> Shape:
-    if isinstance(plain, dict):
-        return Shape(words=plain)
-    return Shape(tuple(plain[0]), tuple(plain[1]))
+def _shape(thresholds: tuple[float, ...], plain: Any) -> Shape:
+    return Shape(words=plain) if isinstance(plain, dict) else Shape(thresholds, tuple(plain))
 
 
 def _plain(shape: Shape) -> object:
     if shape.words:
         return {word: _short(w) for word, w in sorted(shape.words.items())}
-    return [list(shape.thresholds), [_short(j) for j in shape.jumps]]
+    return [_short(j) for j in shape.jumps]
 
 
 def _short(value: float) -> float:
     return round(value, 3)
+
+
+def _lines(value: object, depth: int, indent: int = 0) -> str:
+    """Return JSON with a line for each entry down to a depth, and the rest compact."""
+    if depth == 0 or not isinstance(value, dict) or not value:
+        return json.dumps(value)
+    inner = " " * (indent + 1)
+    parts = [f"{inner}{json.dumps(k)}: {_lines(v, depth - 1, indent + 1)}" for k, v in value.items()]
+    return "{\n" + ",\n".join(parts) + "\n" + " " * indent + "}"

@@ -130,7 +130,18 @@ def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
-        ["name", "task", "architecture", "injected", "severity", "labels", "undecided", "undone", "loss", "error"]
+        [
+            "name",
+            "task",
+            "architecture",
+            "injected",
+            "severity",
+            "labels",
+            "undecided",
+            "undone",
+            "loss",
+            "error",
+        ]
     )
     for one in outcomes:
         ends = np.array(one["ends"], dtype=float)

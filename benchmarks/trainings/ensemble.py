@@ -90,9 +90,9 @@ def train(setups: Sequence[Setup]) -> list[dict[str, np.ndarray]]:
     """
     torch.manual_seed(setups[0].seed * 7919 + len(setups))
     with torch.no_grad():
-        net = Net(
-            task(setups[0].task), Shape(setups[0].architecture, setups[0].width, setups[0].depth, setups[0].activation), _members(setups)
-        )  # fmt: skip
+        one = setups[0]
+        shape = Shape(one.architecture, one.width, one.depth, one.activation)
+        net = Net(task(one.task), shape, _members(setups))
     return _Training(setups, net).run()
 
 
@@ -310,12 +310,14 @@ def _data(setups: Sequence[Setup], of: Task) -> _Data:
         return torch.tensor(np.stack([np.resize(a, (size, *a.shape[1:])) for a in arrays]))
 
     val_size = min(len(y) for _, (_, y), _, _ in drawn)
+    val_x, val_y = (stacked([v[i][:val_size] for _, v, _, _ in drawn], val_size) for i in range(2))
+    test_x, test_y = (torch.tensor(np.stack([t[i] for _, _, t, _ in drawn])) for i in range(2))
     return _Data(
         stacked([x for (x, _), _, _, _ in drawn], largest),
         stacked([y for (_, y), _, _, _ in drawn], largest),
         np.array([len(x) for (x, _), _, _, _ in drawn]),
-        (stacked([v[0][:val_size] for _, v, _, _ in drawn], val_size), stacked([v[1][:val_size] for _, v, _, _ in drawn], val_size)),
-        (torch.tensor(np.stack([t[0] for _, _, t, _ in drawn])), torch.tensor(np.stack([t[1] for _, _, t, _ in drawn]))),
+        (val_x, val_y),
+        (test_x, test_y),
         torch.tensor(np.stack([w for _, _, _, w in drawn]), dtype=torch.float32),
     )  # fmt: skip
 

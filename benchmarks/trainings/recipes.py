@@ -304,7 +304,8 @@ def overfitting(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], st
     batch, steps, epochs = LONG
     bad = replace(
         one, batch=batch, steps_per_epoch=steps, epochs=epochs, samples=int(rng.choice([120, 200, 300])), dropout=0.0,
-        weight_decay=0.0, lr=rate * float(rng.choice([1, 2])), schedule="constant", width=2.0 if one.architecture == "mlp" else 1.0,
+        weight_decay=0.0, lr=rate * float(rng.choice([1, 2])), schedule="constant",
+        width=2.0 if one.architecture == "mlp" else 1.0,
     )  # fmt: skip
     return (
         bad,
@@ -342,7 +343,8 @@ RECIPES: Mapping[str, Recipe] = {
 PAIRS = (
     ("label_noise", "lr_too_high"), ("class_imbalance", "lr_too_low"), ("over_regularized", "lr_too_low"),
     ("capacity_too_small", "label_noise"), ("small_dataset", "lr_too_high"), ("label_noise", "overfitting"),
-    ("class_imbalance", "small_dataset"), ("unshuffled_data", "lr_too_high"), ("over_regularized", "capacity_too_small"),
+    ("class_imbalance", "small_dataset"), ("unshuffled_data", "lr_too_high"),
+    ("over_regularized", "capacity_too_small"),
 )  # fmt: skip
 
 
