@@ -31,6 +31,7 @@ from plateau_doctor.calibration import (
     learned,
     read_table,
     scales,
+    told,
 )
 from plateau_doctor.examination import load_rules
 from plateau_doctor.rule import Rule
@@ -71,6 +72,12 @@ class Judged:
         """Whether the first cause is one that the training has."""
         return self.y[np.arange(len(self.y)), self.first]
 
+    @property
+    def open(self) -> np.ndarray:
+        """Whether it is undecided that the training has the first cause: such logs count neither way."""
+        undecided = np.stack([self.table.undecided(cause) for cause in self.causes], axis=1)
+        return undecided[np.arange(len(self.y)), self.first] & ~self.right
+
     def logs(self, level: str, axis: str) -> np.ndarray:
         """Return which logs are of a level and an axis."""
         rows = self.table.rows
@@ -96,19 +103,20 @@ def judge(table: Table, number: int) -> Judged:
     parts = []
     for level in ("rich", "rate"):
         own = learned(table, level)
-        odds = across_folds(own, Columns.of(own, rules, causes), causes, number)
-        p, told = np.zeros_like(odds), np.zeros(odds.shape, dtype=bool)
+        columns = Columns.of(own, rules, causes)
+        odds = across_folds(own, columns, causes, number)
+        p, named = np.zeros_like(odds), np.zeros(odds.shape, dtype=bool)
         for others, test in folds(own, number):
             elsewhere = own.only(others)
             slopes = scales(elsewhere, causes, odds[others])
             calibrated = 1 / (1 + np.exp(-(odds * slopes[:, 0] + slopes[:, 1])))
-            at = bars(elsewhere, causes, calibrated[others], loud)
-            p[test], told[test] = calibrated[test], (calibrated >= at)[test]
+            at = bars(elsewhere, columns.only(others), causes, calibrated[others], loud)
+            p[test], named[test] = calibrated[test], told(columns.only(test), causes, calibrated[test], at)
         y = np.stack([own.labels(cause) for cause in causes], axis=1)
         kept = (own.rows["axis"] != GAPS).to_numpy()
-        parts.append((own.only(kept), p[kept], y[kept], told[kept]))
-    p, y, told = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
-    return Judged(joined([part[0] for part in parts]), causes, known, p, y, told)
+        parts.append((own.only(kept), p[kept], y[kept], named[kept]))
+    p, y, named = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
+    return Judged(joined([part[0] for part in parts]), causes, known, p, y, named)
 
 
 def measures(judged: Judged) -> Iterator[str]:
@@ -140,15 +148,18 @@ def measures(judged: Judged) -> Iterator[str]:
     )
     for name, chosen in (("rich", rich), ("poor", poor)):
         yield _line(f"coverage: a cause is named, {name} logs of sick runs", judged.named[chosen & sick])
-        yield _line(f"precision of a named first cause, {name} logs", judged.right[chosen & judged.named])
+        yield _line(
+            f"precision of a named first cause, {name} logs",
+            judged.right[chosen & judged.named & ~judged.open],
+        )
         high = judged.p.max(axis=1) >= HIGH
-        yield _line(f"  at high confidence, {name} logs", judged.right[chosen & high])
+        yield _line(f"  at high confidence, {name} logs", judged.right[chosen & high & ~judged.open])
         yield _line(f"sound runs accused, {name} logs", judged.accused[chosen & sound])
     for level in ("rich", "rate"):
         same_state, same_cause = _unchanged(judged, level)
         yield _line(f"state unchanged, {level}: step/thinned/resumed against epoch", same_state)
         yield _line(f"first cause unchanged, {level}: likewise", same_cause)
-    yield f"{'debiased ECE of the first cause, rich and poor logs':58s} {'':6s} {_ece(judged, rich | poor):7.3f}"
+    yield f"{'debiased ECE of the first cause, rich and poor logs':58s} {'':6s} {_ece(judged, (rich | poor) & ~judged.open):7.3f}"
     worse = [c for k, c in enumerate(judged.causes) if _brier(judged, k, rich | poor) >= 1]
     ratio = np.mean([_brier(judged, k, rich | poor) for k in range(len(judged.causes))])
     yield f"{'Brier score over that of the base rate, mean of causes':58s} {'':6s} {ratio:7.3f}"
@@ -236,6 +247,7 @@ def _ece(judged: Judged, chosen: np.ndarray) -> float:
 
 
 def _brier(judged: Judged, k: int, chosen: np.ndarray) -> float:
+    chosen = chosen & ~judged.table.undecided(judged.causes[k])
     y, p = judged.y[chosen, k].astype(float), judged.p[chosen, k]
     return float(np.mean((p - y) ** 2) / np.mean((y.mean() - y) ** 2))
 

@@ -93,7 +93,8 @@ def best_rate(key: tuple[str, str, str]) -> float:
               samples=min(640, len(task(name).pool[1])))
         for rate in GRID[optimizer] for seed in range(2)
     ]  # fmt: skip
-    ends = np.array([np.mean(np.clip(logs["test"][-3:, 0], 1e-3, 20)) for logs in train(setups)])
+    late = [np.nan_to_num(logs["test"][-3:, 0], nan=20.0) for logs in train(setups)]
+    ends = np.array([np.mean(np.clip(losses, 1e-3, 20)) for losses in late])
     losses = np.log(ends).reshape(-1, 2).mean(1)
     near = np.flatnonzero(losses <= losses.min() + 0.1)
     return float(np.exp(np.mean(np.log(np.array(GRID[optimizer])[near]))))

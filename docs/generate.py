@@ -28,7 +28,7 @@ def pages() -> dict[Path, str]:
 
 def readme(text: str) -> str:
     """Return the README with its marked tables written anew."""
-    tables = {"causes": cause_table(), "formats": format_table()}
+    tables = {"causes": cause_table(), "formats": format_table(), "accuracy": accuracy_table()}
     for name, table in tables.items():
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)",
@@ -37,6 +37,13 @@ def readme(text: str) -> str:
             flags=re.DOTALL,
         )
     return text
+
+
+def accuracy_table() -> str:
+    """Return the measures of the newest kept run of benchmarks/accuracy.py, as it printed them."""
+    newest = sorted((HERE.parent / "benchmarks" / "results").glob("*-accuracy.txt"))[-1]
+    lines = newest.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    return "\n".join(["```", *lines, "```", ""])
 
 
 def cause_table() -> str:
@@ -52,7 +59,7 @@ def format_table() -> str:
 
 
 def causes() -> str:
-    parts = ["# Causes\n\nGenerated from `rules/causes/`; weights are words until they are calibrated.\n"]
+    parts = ["# Causes\n\nGenerated from `rules/causes/`; the word of a sign is what its fitted weight leans to.\n"]
     for rule in load_rules():
         parts.append(f"## {rule.cause}\n\n{rule.says}\n\n{rule.why}\n")
         for side in ("for", "against"):

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from plateau_doctor.diagnosis import STRENGTH
+from plateau_doctor.diagnosis import NAMED_AT, PRIOR, STRENGTH
 from plateau_doctor.facts import Value, known_facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.rule import Rule, Sign
-from plateau_doctor.weights import LEVELS, Cause, Shape, Weights
+from plateau_doctor.weights import LEVELS, SURE, Cause, Shape, Weights
 
 __all__ = [
     "GAPS",
@@ -35,6 +35,7 @@ __all__ = [
     "fit",
     "fitted_level",
     "read_table",
+    "told",
 ]
 
 STEPS = 6  # thresholds of a fact at most, at even shares of the runs that logged it
@@ -43,18 +44,21 @@ FEWEST_RUNS = 200  # logs that a fact must be known in
 TEXTS = ("state.name", "net.loss", "siblings.escaped_by")
 LARGEST = 1e9
 OF_THE_TASK = frozenset({  # tell which task it is rather than what is wrong; their ratios to a yardstick are facts too
-    "classes.count", "classes.majority", "start.loss",
+    "classes.count", "classes.majority", "start.loss", "batches.saw", "batches.saw_height", "batches.periodic",
     *(f"{side}_loss.{what}" for side in ("train", "val") for what in ("level", "first")),
 })  # fmt: skip
 GAPS = "gaps"  # axis of the copies that some of what was logged is missing from
+WORDS = 0.5  # what the words of a rule count beside what was fitted: they were written for larger nets too
 LEAN = 2.0  # how much lighter the penalty on a sign is than on a fact
 MOST_FACTS = 40  # facts of one cause
 FEWEST_LABELS = 12  # logs with a cause that a fit needs
 FOLDS = 5
 OFTEN_MISSING = 0.3  # chance that a kind of log is left out of a rich log's second copy
-ACCUSED = 0.018  # share of sound runs that may be accused
+ACCUSED = 0.01  # share of sound runs that may be accused
 WRONG = 0.25  # what a wrong first cause costs, in right ones
-LEAST_BAR = 0.3
+LEAST_BAR, LEAST_AGREED = 0.3, 0.05
+RISES = 0.05  # rise of the validation loss, training falling on, by which overfitting is open at least
+ELSEWHERE = 0.1  # what a log in which a cause is not first counts for its calibration
 TOLD_BY = {  # kind of log -> levels without and with it
     "val_loss": ("loss_rate", "rate"),
     "train_metric": ("val", "accuracy"),
@@ -117,6 +121,12 @@ def read_table(folder: Path) -> Table:
     for column in ("injected", "undecided"):
         configs[column] = configs[column].map(lambda text: frozenset(text.split()))
     keys = ["name", "seed", "level", "axis"]
+    ends = frame[frame["level"] == "rich"].groupby("name")[["val_loss.rise", "gap.train_gain"]].median()
+    rise = ends["val_loss.rise"].where(ends["gap.train_gain"] > RISES).reindex(configs.index)
+    configs["undecided"] = [
+        (undecided | {"overfitting"}) - labels if over > RISES else undecided
+        for undecided, labels, over in zip(configs["undecided"], configs["labels"], rise, strict=True)
+    ]
     return Table(frame.drop(columns=keys), frame[keys], configs)
 
 
@@ -210,23 +220,36 @@ class Design:
             columns.append(plain * _scale(sign))
         return np.stack(columns, axis=1).astype(np.float32)
 
-    def cause(self, cause: str, coefficients: np.ndarray, base: float, named_at: float) -> Cause:
+    def by_words(self, signs: np.ndarray, cause: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return from the columns of its signs a cause's log-odds by their words, and whether one for it is seen."""
+        shown, groups = np.zeros(len(signs), dtype=bool), {"": np.zeros(len(signs))}
+        for column, sign in zip(signs.T, self.rules[cause].signs if cause in self.rules else (), strict=True):
+            side = 1 if sign.side == "for" else -1
+            seen = column * side > 0
+            groups[sign.shows] = groups.get(sign.shows, 0.0) + seen * side * STRENGTH[sign.strength]
+            if side > 0:
+                shown |= seen
+        shared = groups.pop("")
+        best = np.max(list(groups.values()), axis=0) if groups else 0.0
+        return np.asarray(shared + best), shown
+
+    def cause(self, cause: str, coefficients: np.ndarray, base: float, words: float, at: np.ndarray) -> Cause:
         """Return the terms that fitted coefficients (columns of facts, then signs) stand for."""
-        shapes, at = {}, 0
+        shapes, place = {}, 0
         for name, steps in self.thresholds.items():
-            jumps = coefficients[at : at + len(steps)]
-            at += len(steps)
+            jumps = coefficients[place : place + len(steps)]
+            place += len(steps)
             if np.any(jumps):
                 shapes[name] = Shape(steps, tuple(float(j) for j in jumps))
-        for name, words in self.words.items():
-            if np.any(coefficients[at : at + len(words)]):
-                shapes[name] = Shape(words=dict(zip(words, map(float, coefficients[at:]), strict=False)))
-            at += len(words)
+        for name, texts in self.words.items():
+            if np.any(coefficients[place : place + len(texts)]):
+                shapes[name] = Shape(words=dict(zip(texts, map(float, coefficients[place:]), strict=False)))
+            place += len(texts)
         signs: dict[str, float] = {}
         rule = self.rules.get(cause)
-        for sign, weight in zip(rule.signs if rule else (), coefficients[at:], strict=True):
+        for sign, weight in zip(rule.signs if rule else (), coefficients[place:], strict=True):
             signs[sign.condition.text] = signs.get(sign.condition.text, 0.0) + _scale(sign) * float(weight)
-        return Cause(base, shapes, signs, named_at)
+        return Cause(base, shapes, signs, words, float(at[0]), float(at[1]))
 
     def owners(self) -> np.ndarray:
         """Return the fact that each column of `facts` belongs to."""
@@ -240,19 +263,41 @@ def _scale(sign: Sign) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The columns of a table: those of all facts, and for each cause those of its signs."""
+    """The columns of a table: those of all facts, and for each cause those of its signs.
+
+    `words` are the log-odds by the words of its rule, without the prior; `shown` tells whether a sign that speaks
+    for the cause is seen, `agreed` whether the words name it.
+    """
 
     design: Design
     facts: np.ndarray
     signs: Mapping[str, np.ndarray]
+    words: Mapping[str, np.ndarray]
+    shown: Mapping[str, np.ndarray]
+    agreed: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(
-        cls, table: Table, rules: Sequence[Rule], causes: Sequence[str], design: Design | None = None
-    ) -> Columns:
-        """Compute them; thresholds are those of `design`, or taken from this table."""
-        chosen = design or Design(table, rules)
-        return cls(chosen, chosen.facts(table), {cause: chosen.signs(table, cause) for cause in causes})
+    def of(cls, table: Table, rules: Sequence[Rule], causes: Sequence[str]) -> Columns:
+        """Compute them; thresholds are taken from this table."""
+        design = Design(table, rules)
+        signs = {cause: design.signs(table, cause) for cause in causes}
+        by_words = {cause: design.by_words(signs[cause], cause) for cause in causes}
+        return cls(
+            design,
+            design.facts(table),
+            signs,
+            {cause: words for cause, (words, _) in by_words.items()},
+            {cause: shown for cause, (_, shown) in by_words.items()},
+            {cause: words + PRIOR >= NAMED_AT for cause, (words, _) in by_words.items()},
+        )
+
+    def only(self, chosen: np.ndarray) -> Columns:
+        """Return the columns of the chosen logs, by a mask."""
+        parts = [
+            {cause: part[chosen] for cause, part in of.items()}
+            for of in (self.signs, self.words, self.shown, self.agreed)
+        ]
+        return Columns(self.design, self.facts[chosen], *parts)
 
 
 def fit_cause(
@@ -307,6 +352,7 @@ def across_folds(
             chosen = train & ~table.undecided(cause)
             coefficients, base = fit_cause(columns, cause, chosen, table.labels(cause), weights)
             odds[test, k] = np.hstack([columns.facts[test], columns.signs[cause][test]]) @ coefficients + base
+            odds[test, k] += WORDS * columns.words[cause][test]
     return odds
 
 
@@ -323,36 +369,50 @@ def folds(table: Table, number: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def scales(table: Table, causes: Sequence[str], odds: np.ndarray) -> np.ndarray:
-    """Return slope and shift (causes, 2) that calibrate log-odds predicted across folds (Platt 1999)."""
+    """Return slope and shift (causes, 2) that calibrate log-odds predicted across folds (Platt 1999).
+
+    Logs in which the cause comes first count most: it is there that its probability is read.
+    """
     weights, found = row_weights(table), []
+    first = np.argmax(np.nan_to_num(odds, nan=-99.0), axis=1)
     for k, cause in enumerate(causes):
         known = np.isfinite(odds[:, k]) & ~table.undecided(cause)
         labels = table.labels(cause)[known]
         if labels.sum() < FEWEST_LABELS:
             found.append((1.0, 0.0))
             continue
-        model = LogisticRegression(C=10.0).fit(odds[known][:, [k]], labels, sample_weight=weights[known])
+        says = weights[known] * np.where(first[known] == k, 1.0, ELSEWHERE)
+        model = LogisticRegression(C=10.0).fit(odds[known][:, [k]], labels, sample_weight=says)
         found.append((float(np.clip(model.coef_[0, 0], 0.3, 2.0)), float(model.intercept_[0])))
     return np.array(found)
 
 
-def bars(table: Table, causes: Sequence[str], p: np.ndarray, accusing: Sequence[bool]) -> np.ndarray:
-    """Return the probability from which each cause is named, (causes,).
+def bars(
+    table: Table, columns: Columns, causes: Sequence[str], p: np.ndarray, loud: Sequence[bool]
+) -> np.ndarray:
+    """Return the probabilities from which each cause is named, (causes, 2): see `Cause.named_at` and `agreed_at`.
 
     Together they name as many right first causes as they can while `ACCUSED` of the sound runs are accused by a
-    cause that counts as an accusation (`accusing`). A bar is where one more right answer costs as much for each cause.
+    loud cause (of severity warning or above). A bar is where one more right answer costs as much for each cause.
     """
-    sound, first = table.sound(), np.argmax(p, axis=1)
+    sound, first = table.sound(), np.asarray(np.argmax(p, axis=1))
     right = np.stack([table.labels(cause) for cause in causes], axis=1)[np.arange(len(p)), first]
     weights = row_weights(table)
     low, high = 0.0, 1000.0
-    for _ in range(30):  # the price of a false accusation, in right answers
+    for _ in range(25):  # the price of a false accusation, in right answers
         price = (low + high) / 2
-        found = np.array([
-            _bar(p[:, k], (first == k) & right, first == k, sound & accusing[k], price, weights)
-            for k in range(len(causes))
-        ])  # fmt: skip
-        accused = ((p >= found) & np.array(accusing)).any(axis=1)
+        found = np.ones((len(causes), 2))
+        for k, cause in enumerate(causes):
+            worth = (first == k) * weights * np.where(right, 1.0, -WRONG) - weights * price * (
+                sound & loud[k]
+            )
+            agreed = columns.agreed[cause]
+            alone = ~agreed & (columns.shown[cause] | (p[:, k] >= SURE))
+            found[k] = (
+                _bar(p[alone, k], worth[alone], LEAST_BAR),
+                _bar(p[agreed, k], worth[agreed], LEAST_AGREED),
+            )
+        accused = np.asarray(told(columns, causes, p, found)[:, np.array(loud)].any(axis=1))
         if np.average(accused[sound], weights=weights[sound]) > ACCUSED:
             low = price
         else:
@@ -360,14 +420,19 @@ def bars(table: Table, causes: Sequence[str], p: np.ndarray, accusing: Sequence[
     return found
 
 
-def _bar(
-    p: np.ndarray, right: np.ndarray, first: np.ndarray, sound: np.ndarray, price: float, weights: np.ndarray
-) -> float:
-    """Return the bar of one cause: a right first cause earns 1, a wrong one costs WRONG, an accusation the price."""
-    grid = np.concatenate([np.linspace(LEAST_BAR, 0.95, 66), [0.96, 0.97, 0.98, 0.99, 0.995]])
-    worth = weights * (1.0 * right - WRONG * (first & ~right) - price * sound)
-    gains = [float(worth[p >= bar].sum()) for bar in grid]
-    return float(grid[int(np.argmax(gains))])
+def told(columns: Columns, causes: Sequence[str], p: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return which causes are named, (n, causes), by `Cause.names`."""
+    named = []
+    for k, cause in enumerate(causes):
+        alone = np.where(columns.shown[cause], at[k, 0], np.maximum(at[k, 0], SURE))
+        named.append(p[:, k] >= np.where(columns.agreed[cause], at[k, 1], alone))
+    return np.stack(named, axis=1)
+
+
+def _bar(p: np.ndarray, worth: np.ndarray, least: float) -> float:
+    """Return the bar above which the worth of naming is largest."""
+    grid = np.concatenate([np.linspace(least, 0.95, 80), [0.96, 0.97, 0.98, 0.99, 0.995]])
+    return float(grid[int(np.argmax([float(worth[p >= bar].sum()) for bar in grid]))])
 
 
 def fitted_level(
@@ -381,14 +446,14 @@ def fitted_level(
     slopes = scales(whole, causes, odds)
     p = 1 / (1 + np.exp(-(odds * slopes[:, 0] + slopes[:, 1])))
     severities = {rule.cause: rule.severity for rule in rules}
-    at = bars(whole, causes, p, [severities.get(cause) != "note" for cause in causes])
+    at = bars(whole, columns, causes, p, [severities.get(cause) != "note" for cause in causes])
     weights, found = row_weights(whole), {}
     for k, cause in enumerate(causes):
         chosen = ~whole.undecided(cause)
         coefficients, base = fit_cause(columns, cause, chosen, whole.labels(cause), weights)
         slope, shift = slopes[k]
         found[cause] = columns.design.cause(
-            cause, coefficients * slope, float(base * slope + shift), float(at[k])
+            cause, coefficients * slope, float(base * slope + shift), WORDS * float(slope), at[k]
         )
     return found, whole, p
 

@@ -191,6 +191,21 @@ def list_rules(rule_folders: Sequence[str]) -> int:
     return OK
 
 
+@cli.command(hidden=True)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE"
+)
+def calibrate(folder: Path, output: Path) -> int:
+    """Fit the weights on a table of facts and labels, as benchmarks/corpus.py makes it; for developers."""
+    from plateau_doctor import calibration, examination
+
+    table, rules = calibration.read_table(folder), examination.load_rules()
+    weights = calibration.fit(table, rules, lambda line: click.echo(line, err=True))
+    output.write_text(weights.write(), encoding="utf-8")
+    return OK
+
+
 def _existing(paths: Sequence[str]) -> list[Path]:
     from plateau_doctor.letters import UsageError
 

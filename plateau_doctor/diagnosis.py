@@ -179,26 +179,30 @@ def _all_told(information: Mapping[str, Mapping[str, float]]) -> set[str]:
 def _fitted(facts: Facts, rule: Rule, terms: Cause) -> Diagnosis:
     """Judge a fitted cause: a sign that is seen speaks for the terms of its facts too."""
     left = {name: shape.log_odds(facts[name]) for name, shape in terms.facts.items()}
-    log_odds, evidence = terms.base + sum(left.values()), []
+    by_words = _judge(facts, rule)
+    log_odds = terms.base + sum(left.values()) + terms.words * (by_words.log_odds - PRIOR)
+    counted = {one.says: one.log_odds for one in by_words.evidence if one.seen}
+    evidence = []
     for sign in sorted(rule.signs, key=lambda s: -abs(terms.signs.get(s.condition.text, 0.0))):
         one = _weigh(facts, sign)
-        jump = terms.signs.get(sign.condition.text)
+        jump, truth = terms.signs.get(sign.condition.text), sign.condition.evaluate(facts)
         if jump is None:  # not fitted: the word counts, once it is seen
             own = one.log_odds if one.seen else 0.0
         else:
-            truth = sign.condition.evaluate(facts)
             own = 0.0 if truth is None else jump / 2 if truth else -jump / 2
         log_odds += own
-        weight = own
         if one.seen:
+            own += terms.words * counted.pop(one.says, 0.0)
             side = 1 if one.side == "for" else -1
-            for name in sign.condition.names:
-                if side * left.get(name, 0.0) > 0:
-                    weight += left.pop(name)
-        evidence.append(replace(one, log_odds=weight))
+            own += sum(
+                left.pop(n) for n in dict.fromkeys(sign.condition.names) if side * left.get(n, 0.0) > 0
+            )
+        evidence.append(replace(one, log_odds=own))
+    shown = any(one.seen and one.side == "for" for one in evidence)
     evidence += _further(facts, left)
     p = probability(log_odds)
-    return _diagnosis(rule, log_odds, evidence, p, p >= terms.named_at)
+    named = terms.names(p, shown, by_words.log_odds >= NAMED_AT)
+    return _diagnosis(rule, log_odds, evidence, p, named)
 
 
 def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:

@@ -18,7 +18,9 @@ from typing import Any
 from plateau_doctor.facts import Facts, Value
 from plateau_doctor.facts.needs import was_logged
 
-__all__ = ["LEVELS", "Cause", "Shape", "Weights", "level_of", "probability", "shipped"]
+__all__ = ["LEVELS", "SURE", "Cause", "Shape", "Weights", "level_of", "probability", "shipped"]
+
+SURE = 0.8  # probability from which a cause is named though no sign of its rule is seen
 
 # How rich a log is, the richest first, by the kinds of log (keys of NEEDS) that it has at least.
 LEVELS: Mapping[str, tuple[str, ...]] = {
@@ -63,13 +65,24 @@ class Cause:
         base: Log-odds where nothing was logged.
         facts: What each fact adds.
         signs: Condition of a sign -> log-odds gained when it is seen; half is lost where it is measured absent.
-        named_at: Probability from which the cause is named.
+        words: What the log-odds of the rule's own words count, on top.
+        named_at: Probability from which the cause is named, where a sign of its rule is seen.
+        agreed_at: The same where the words of its rule alone would name it.
     """
 
     base: float
     facts: Mapping[str, Shape]
     signs: Mapping[str, float]
+    words: float
     named_at: float
+    agreed_at: float
+
+    def names(self, p: float, shown: bool, agreed: bool) -> bool:
+        """Return whether a probability is high enough to name the cause.
+
+        `shown` says whether a sign of its rule is seen, `agreed` whether the words of its rule name it.
+        """
+        return p >= self.agreed_at if agreed else p >= (self.named_at if shown else max(self.named_at, SURE))
 
 
 @dataclass(frozen=True)
@@ -103,7 +116,9 @@ class Weights:
                     one["base"],
                     {fact: _shape(steps.get(fact, ()), jumps) for fact, jumps in one["facts"].items()},
                     one["signs"],
+                    one["words"],
                     one["named_at"],
+                    one["agreed_at"],
                 )
                 for cause, one in level["causes"].items()
             }
@@ -121,7 +136,9 @@ class Weights:
                 "causes": {
                     cause: {
                         "base": _short(one.base),
+                        "words": _short(one.words),
                         "named_at": _short(one.named_at),
+                        "agreed_at": _short(one.agreed_at),
                         "facts": {fact: _plain(shape) for fact, shape in sorted(one.facts.items())},
                         "signs": {text: _short(w) for text, w in sorted(one.signs.items())},
                     }

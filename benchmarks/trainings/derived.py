@@ -39,6 +39,7 @@ VARIANTS = (
 )
 GAIN = math.log(1.1)
 SOME_GAIN = 0.03
+FAR = 3.0  # times the usual clean loss, at which a training without a fault put in counts as gone wrong
 FELL_ON = 1.05  # training loss at the best epoch over that at the end, from which a later rise is overfitting
 KINDS = ("gradient", "weight", "activation")
 Logs = Mapping[str, np.ndarray]
@@ -129,6 +130,7 @@ def _gain(base: np.ndarray, undone: np.ndarray) -> tuple[float, bool]:
 def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    usual = _usual_ends(outcomes)
     writer.writerow(
         [
             "name",
@@ -147,6 +149,8 @@ def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
         ends = np.array(one["ends"], dtype=float)
         arms = ["", *("+".join(causes) for causes in one["arms"])]
         labels, undecided = labels_of(one)
+        if not one["injected"] and not labels and _end(one) > FAR * usual[_unit_of(one)]:
+            undecided |= {"lr_too_high", "lr_too_low"}  # it went wrong by itself, and nothing tells why
         writer.writerow([
             one["name"], one["setup"]["task"], one["setup"]["architecture"], " ".join(one["injected"]), one["severity"],
             " ".join(f"{cause}:{min(gain, 99):.2f}" for cause, gain in sorted(labels.items())),
@@ -156,6 +160,24 @@ def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
             "|".join(" ".join(f"{v:.3g}" for v in arm[:, 1]) for arm in ends),
         ])  # fmt: skip
     return text.getvalue()
+
+
+def _usual_ends(outcomes: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """Return the median clean loss that trainings end with into which nothing was injected, for each unit."""
+    ends: dict[tuple[str, str], list[float]] = {}
+    for one in outcomes:
+        if not one["injected"]:
+            ends.setdefault(_unit_of(one), []).append(_end(one))
+    return {unit: float(np.median(values)) for unit, values in ends.items()}
+
+
+def _unit_of(outcome: Mapping[str, Any]) -> tuple[str, str]:
+    return outcome["setup"]["task"], outcome["setup"]["architecture"]
+
+
+def _end(outcome: Mapping[str, Any]) -> float:
+    """Return the worst clean loss that a seed of a configuration ended with."""
+    return max(loss for loss, _ in outcome["ends"][0])
 
 
 def _rows_of(folder: Path, outcome: Mapping[str, Any]) -> Iterator[list[object]]:
