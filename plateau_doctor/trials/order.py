@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 __all__ = ["ENVIRONMENT", "ORDER", "OUTCOME", "Order", "Outcome"]
 
@@ -114,6 +115,6 @@ def _write(file: Path, values: object) -> Path:
     return file
 
 
-def _known(kind: type, file: Path) -> dict[str, object]:
+def _known(kind: type, file: Path) -> dict[str, Any]:
     names = {one.name for one in fields(kind)}
     return {name: v for name, v in json.loads(file.read_text(encoding="utf-8")).items() if name in names}
