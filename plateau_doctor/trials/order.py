@@ -104,7 +104,8 @@ class Outcome:
         if not file.is_file():
             return None
         values = _known(cls, file)
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        values.update({name: tuple(v) for name, v in values.items() if isinstance(v, list)})
+        return cls(**values)
 
 
 def _write(file: Path, values: object) -> Path:
