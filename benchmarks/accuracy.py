@@ -21,17 +21,17 @@ import pandas as pd
 
 from plateau_doctor.calibration import (
     GAPS,
+    Bars,
     Columns,
     Table,
     across_folds,
-    bars,
     causes_of,
     folds,
     joined,
     learned,
+    probabilities,
     read_table,
     scales,
-    told,
 )
 from plateau_doctor.examination import load_rules
 from plateau_doctor.rule import Rule
@@ -42,19 +42,26 @@ HIGH = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Logs, the probabilities (n, causes) predicted for them, what they have (n, causes), and which are named."""
+    """Logs, log-odds and probabilities (n, causes) predicted for them, what they have, what is clear, what is told."""
 
     table: Table
     causes: Sequence[str]
     rules: dict[str, Rule]
+    odds: np.ndarray
     p: np.ndarray
     y: np.ndarray
+    clear: np.ndarray
     told: np.ndarray
 
     @property
     def first(self) -> np.ndarray:
         """The first cause that is named; where none is, the likeliest."""
-        return np.argmax(self.p + self.told, axis=1)
+        return np.argmax(np.where(self.told, self.odds + 1000.0, self.odds), axis=1)
+
+    @property
+    def p_first(self) -> np.ndarray:
+        """The probability of the first cause."""
+        return self.p[np.arange(len(self.p)), self.first]
 
     @property
     def named(self) -> np.ndarray:
@@ -63,9 +70,14 @@ class Judged:
 
     @property
     def accused(self) -> np.ndarray:
-        """Whether a cause of severity warning or above is named."""
+        """Whether a cause is told with severity warning or above."""
         loud = [self.rules[cause].severity != "note" for cause in self.causes]
-        return self.told[:, loud].any(axis=1)
+        return self.clear[:, loud].any(axis=1)
+
+    @property
+    def loud_first(self) -> np.ndarray:
+        """Whether the first cause is told above a note."""
+        return self.clear[np.arange(len(self.y)), self.first]
 
     @property
     def right(self) -> np.ndarray:
@@ -99,24 +111,24 @@ def judge(table: Table, number: int) -> Judged:
     """Predict rich and poor logs across folds; what calibrates a fold is fitted on the predictions for the others."""
     rules, causes = load_rules(), causes_of(table)
     known = {rule.cause: rule for rule in rules}
-    loud = [known[cause].severity != "note" for cause in causes]
     parts = []
     for level in ("rich", "rate"):
         own = learned(table, level)
         columns = Columns.of(own, rules, causes)
         odds = across_folds(own, columns, causes, number)
-        p, named = np.zeros_like(odds), np.zeros(odds.shape, dtype=bool)
+        p, clear, named = np.zeros_like(odds), np.zeros(odds.shape, bool), np.zeros(odds.shape, bool)
         for others, test in folds(own, number):
             elsewhere = own.only(others)
             slopes = scales(elsewhere, causes, odds[others])
-            calibrated = 1 / (1 + np.exp(-(odds * slopes[:, 0] + slopes[:, 1])))
-            at = bars(elsewhere, columns.only(others), causes, calibrated[others], loud)
-            p[test], named[test] = calibrated[test], told(columns.only(test), causes, calibrated[test], at)
+            p[test] = probabilities(odds[test], slopes)
+            theirs = probabilities(odds[others], slopes)
+            at = Bars.of(elsewhere, columns.only(others), causes, odds[others], theirs)
+            clear[test], named[test] = at.told(columns.only(test), causes, odds[test], p[test])
         y = np.stack([own.labels(cause) for cause in causes], axis=1)
         kept = (own.rows["axis"] != GAPS).to_numpy()
-        parts.append((own.only(kept), p[kept], y[kept], named[kept]))
-    p, y, named = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
-    return Judged(joined([part[0] for part in parts]), causes, known, p, y, named)
+        parts.append((own.only(kept), odds[kept], p[kept], y[kept], clear[kept], named[kept]))
+    arrays = (np.concatenate([part[i] for part in parts]) for i in range(1, 6))
+    return Judged(joined([part[0] for part in parts]), causes, known, *arrays)
 
 
 def measures(judged: Judged) -> Iterator[str]:
@@ -132,7 +144,7 @@ def measures(judged: Judged) -> Iterator[str]:
     sick, sound = y.any(axis=1), table.sound()
     rich, poor = judged.logs("rich", "epoch"), judged.logs("rate", "epoch")
     right = judged.right & judged.named
-    top = np.argsort(-judged.p, axis=1)[:, :3]
+    top = np.argsort(-judged.odds, axis=1)[:, :3]
     in_three = np.take_along_axis(y, top, axis=1).any(axis=1)
     yield _line("right cause first, rich logs", right[rich & sick])
     yield _line("  the same, undetermined or not", judged.right[rich & sick])
@@ -152,14 +164,20 @@ def measures(judged: Judged) -> Iterator[str]:
             f"precision of a named first cause, {name} logs",
             judged.right[chosen & judged.named & ~judged.open],
         )
-        high = judged.p.max(axis=1) >= HIGH
+        high = judged.named & (judged.p_first >= HIGH)
         yield _line(f"  at high confidence, {name} logs", judged.right[chosen & high & ~judged.open])
         yield _line(f"sound runs accused, {name} logs", judged.accused[chosen & sound])
+        yield _line("  told of a cause, if only by a note", judged.named[chosen & sound])
+        yield _line(
+            "  precision of a first cause above a note",
+            judged.right[chosen & judged.loud_first & ~judged.open],
+        )
     for level in ("rich", "rate"):
         same_state, same_cause = _unchanged(judged, level)
         yield _line(f"state unchanged, {level}: step/thinned/resumed against epoch", same_state)
         yield _line(f"first cause unchanged, {level}: likewise", same_cause)
-    yield f"{'debiased ECE of the first cause, rich and poor logs':58s} {'':6s} {_ece(judged, (rich | poor) & ~judged.open):7.3f}"
+    error = _ece(judged, (rich | poor) & ~judged.open)
+    yield f"{'debiased ECE of the first cause, rich and poor logs':58s} {'':6s} {error:7.3f}"
     worse = [c for k, c in enumerate(judged.causes) if _brier(judged, k, rich | poor) >= 1]
     ratio = np.mean([_brier(judged, k, rich | poor) for k in range(len(judged.causes))])
     yield f"{'Brier score over that of the base rate, mean of causes':58s} {'':6s} {ratio:7.3f}"
@@ -229,13 +247,13 @@ def _unchanged(judged: Judged, level: str) -> tuple[np.ndarray, np.ndarray]:
     frame = frame[frame["level"] == level]
     base = frame[frame["axis"] == "epoch"].set_index(["name", "seed"])
     others = frame[frame["axis"] != "epoch"].set_index(["name", "seed"])
-    both = others.join(base[["said", "state"]], rsuffix="_epoch")
+    both = others.join(base[["said", "state"]], suffixes=(None, "_epoch"))
     return (both["state"] == both["state_epoch"]).to_numpy(), (both["said"] == both["said_epoch"]).to_numpy()
 
 
 def _ece(judged: Judged, chosen: np.ndarray) -> float:
     """Expected calibration error of the first cause's probability in ten bins, less what chance alone would give."""
-    p, right = judged.p.max(axis=1)[chosen], judged.right[chosen]
+    p, right = judged.p_first[chosen], judged.right[chosen]
     which, total, chance = np.minimum((p * 10).astype(int), 9), 0.0, 0.0
     for b in range(10):
         inside = which == b

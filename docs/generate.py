@@ -59,7 +59,9 @@ def format_table() -> str:
 
 
 def causes() -> str:
-    parts = ["# Causes\n\nGenerated from `rules/causes/`; the word of a sign is what its fitted weight leans to.\n"]
+    parts = [
+        "# Causes\n\nGenerated from `rules/causes/`; the word of a sign is what its fitted weight leans to.\n"
+    ]
     for rule in load_rules():
         parts.append(f"## {rule.cause}\n\n{rule.says}\n\n{rule.why}\n")
         for side in ("for", "against"):

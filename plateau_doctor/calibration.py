@@ -1,11 +1,11 @@
 """Fits the weights of facts and signs on labelled trainings, by scikit-learn, and predicts across folds.
 
-One regularized logistic regression a cause and level of logging. A number enters as a staircase of a few thresholds,
-each +-1/2; what was not logged enters as 0, so that it adds nothing. Signs enter likewise, scaled by the word of
-their strength, so that the word is what the fit leans to; a sign whose weight would contradict its word is dropped.
-Of the facts, the forty that weigh most for a cause are kept. The probabilities are then calibrated on predictions
-across folds by data set (Platt 1999), and each cause is named from the probability at which, of all causes together,
-two sound runs in a hundred would be accused.
+Regularized logistic regressions for each level of logging: one of all causes against each other, one for each cause.
+A number enters as a staircase of a few thresholds, each +-1/2; what was not logged enters as 0, so that it adds
+nothing. Signs enter likewise, scaled by the word of their strength, so that the word is what the fit leans to; a sign
+whose weight would contradict its word is dropped. Of the facts, the forty that weigh most for a cause are kept. The
+probabilities are then calibrated on predictions across folds by data set (Platt 1999), and causes are named from the
+log-odds at which about two sound runs in a hundred are accused.
 """
 
 from __future__ import annotations
@@ -22,41 +22,44 @@ from plateau_doctor.diagnosis import NAMED_AT, PRIOR, STRENGTH
 from plateau_doctor.facts import Value, known_facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.rule import Rule, Sign
-from plateau_doctor.weights import LEVELS, SURE, Cause, Shape, Weights
+from plateau_doctor.weights import AGREED, LEVELS, LIKELY, LIKELY_AGREED, Cause, Shape, Weights
 
 __all__ = [
     "GAPS",
+    "Bars",
     "Columns",
     "Table",
     "across_folds",
     "at_level",
-    "bars",
     "causes_of",
     "fit",
     "fitted_level",
+    "probabilities",
     "read_table",
-    "told",
 ]
 
 STEPS = 6  # thresholds of a fact at most, at even shares of the runs that logged it
-SOFTNESS = 0.1  # C of the logistic regression
+SOFTNESS = 0.1  # C of the logistic regression of one cause
+SOFTNESS_AMONG = 0.02  # C of that of all causes
+ALONE = 0.5  # what the regression of one cause counts beside that of all
+NEVER = -8.0  # log-odds of a cause that too few logs have
 FEWEST_RUNS = 200  # logs that a fact must be known in
 TEXTS = ("state.name", "net.loss", "siblings.escaped_by")
 LARGEST = 1e9
-OF_THE_TASK = frozenset({  # tell which task it is rather than what is wrong; their ratios to a yardstick are facts too
+LEFT_OUT = frozenset({  # tell which task it is, or which writer, rather than what is wrong
     "classes.count", "classes.majority", "start.loss", "batches.saw", "batches.saw_height", "batches.periodic",
-    *(f"{side}_loss.{what}" for side in ("train", "val") for what in ("level", "first")),
+    "batches.last_short", "activations.edge",
+    *(f"{side}_loss.{what}" for side in ("train", "val") for what in ("level", "first", "grain")),
 })  # fmt: skip
 GAPS = "gaps"  # axis of the copies that some of what was logged is missing from
-WORDS = 0.5  # what the words of a rule count beside what was fitted: they were written for larger nets too
+WORDS = 0.15  # what the words of a rule count beside what was fitted: they were written for larger nets too
 LEAN = 2.0  # how much lighter the penalty on a sign is than on a fact
-MOST_FACTS = 40  # facts of one cause
+MOST_FACTS, MOST_AMONG = 40, 120  # facts of one cause, and of all together
 FEWEST_LABELS = 12  # logs with a cause that a fit needs
 FOLDS = 5
 OFTEN_MISSING = 0.3  # chance that a kind of log is left out of a rich log's second copy
-ACCUSED = 0.01  # share of sound runs that may be accused
-WRONG = 0.25  # what a wrong first cause costs, in right ones
-LEAST_BAR, LEAST_AGREED = 0.3, 0.05
+TRUSTED = 0.667  # share of the logs named by the words of a rule that must have the cause
+ACCUSED = 0.02  # share of sound runs that may be accused
 RISES = 0.05  # rise of the validation loss, training falling on, by which overfitting is open at least
 ELSEWHERE = 0.1  # what a log in which a cause is not first counts for its calibration
 TOLD_BY = {  # kind of log -> levels without and with it
@@ -97,6 +100,11 @@ class Table:
     def undecided(self, cause: str) -> np.ndarray:
         """Return whether it is open that each log's configuration has a cause, shape (n,)."""
         has = self.configs["undecided"].map(lambda causes: cause in causes)
+        return self.rows["name"].map(has).to_numpy(dtype=bool)
+
+    def injected(self, cause: str) -> np.ndarray:
+        """Return whether a cause was injected into each log's configuration, shape (n,)."""
+        has = self.configs["injected"].map(lambda causes: cause in causes)
         return self.rows["name"].map(has).to_numpy(dtype=bool)
 
     def sound(self) -> np.ndarray:
@@ -233,7 +241,15 @@ class Design:
         best = np.max(list(groups.values()), axis=0) if groups else 0.0
         return np.asarray(shared + best), shown
 
-    def cause(self, cause: str, coefficients: np.ndarray, base: float, words: float, at: np.ndarray) -> Cause:
+    def cause(
+        self,
+        cause: str,
+        coefficients: np.ndarray,
+        base: float,
+        scale: np.ndarray,
+        trusted: bool,
+        clear_at: float,
+    ) -> Cause:
         """Return the terms that fitted coefficients (columns of facts, then signs) stand for."""
         shapes, place = {}, 0
         for name, steps in self.thresholds.items():
@@ -249,7 +265,8 @@ class Design:
         rule = self.rules.get(cause)
         for sign, weight in zip(rule.signs if rule else (), coefficients[place:], strict=True):
             signs[sign.condition.text] = signs.get(sign.condition.text, 0.0) + _scale(sign) * float(weight)
-        return Cause(base, shapes, signs, words, float(at[0]), float(at[1]))
+        slope, shift = map(float, scale)
+        return Cause(base, shapes, signs, WORDS, slope, shift, trusted, clear_at)
 
     def owners(self) -> np.ndarray:
         """Return the fact that each column of `facts` belongs to."""
@@ -300,6 +317,64 @@ class Columns:
         return Columns(self.design, self.facts[chosen], *parts)
 
 
+def fit_all(
+    columns: Columns, table: Table, causes: Sequence[str], chosen: np.ndarray
+) -> list[tuple[np.ndarray, float]]:
+    """Return coefficients (facts, then own signs) and base of each cause, fitted on the chosen logs (mask, (n,)).
+
+    They are the sum of two fits. One sets all causes, and being sound, against each other, on facts alone; its terms
+    are those of a cause less those of being sound. The other sets one cause against all logs without it, with the
+    signs of its rule, and counts `ALONE`.
+    """
+    weights, found = row_weights(table), []
+    among, bases = fit_among(columns, table, causes, chosen, weights)
+    for k, cause in enumerate(causes):
+        decided = chosen & ~table.undecided(cause)
+        own, base = fit_cause(columns, cause, decided, table.labels(cause), weights)
+        own *= ALONE
+        own[: among.shape[1]] += among[k]
+        found.append((own, ALONE * base + bases[k]))
+    return found
+
+
+def fit_among(
+    columns: Columns, table: Table, causes: Sequence[str], chosen: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return coefficients (causes, columns of facts) and bases (causes,) of all causes against being sound.
+
+    A log with several causes counts for each by its share; one that was injected counts thrice as much as others.
+    """
+    shares = np.stack([table.labels(c) * (1.0 + 2.0 * table.injected(c)) for c in causes], axis=1)
+    shares = np.hstack([shares, table.sound()[:, None]])
+    shares *= (chosen & shares.any(axis=1))[:, None] / np.maximum(shares.sum(axis=1, keepdims=True), 1.0)
+    shares[:, (shares > 0).sum(axis=0) < FEWEST_LABELS] = 0.0
+    rows, classes = np.nonzero(shares)
+    says = weights[rows] * shares[rows, classes]
+    facts = columns.facts
+
+    def model(kept: np.ndarray, most: int) -> LogisticRegression:
+        regression = LogisticRegression(C=SOFTNESS_AMONG, max_iter=most, tol=1e-3)
+        return regression.fit(facts[np.ix_(rows, kept)], classes, sample_weight=says)
+
+    owners, every = columns.design.owners(), np.arange(facts.shape[1])
+    rough = model(every, 30).coef_
+    weight = {
+        name: float(
+            (facts[np.ix_(rows, np.flatnonzero(owners == name))] @ rough[:, owners == name].T).std(0).sum()
+        )
+        for name in dict.fromkeys(owners)
+    }
+    heavy = sorted(weight, key=lambda name: -weight[name])[:MOST_AMONG]
+    kept = np.flatnonzero(np.isin(owners, heavy))
+    fitted = model(kept, 100)
+    coefficients, bases = np.zeros((len(causes), facts.shape[1])), np.full(len(causes), NEVER)
+    sound = fitted.coef_[-1], fitted.intercept_[-1]  # the last class
+    for k, coef, base in zip(fitted.classes_[:-1], fitted.coef_[:-1], fitted.intercept_[:-1], strict=True):
+        coefficients[k, kept] = coef - sound[0]
+        bases[k] = base - sound[1]
+    return coefficients, bases
+
+
 def fit_cause(
     columns: Columns, cause: str, chosen: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, float]:
@@ -307,7 +382,7 @@ def fit_cause(
     facts, signs, y, w = columns.facts[chosen], columns.signs[cause][chosen], labels[chosen], weights[chosen]
     coefficients = np.zeros(facts.shape[1] + signs.shape[1])
     if y.sum() < FEWEST_LABELS:
-        return coefficients, -8.0
+        return coefficients, NEVER
     first = _regression(np.hstack([facts, signs]), y, w)
     owners, share = columns.design.owners(), facts * first.coef_[0][: facts.shape[1]]
     weight = {name: float(share[:, owners == name].sum(axis=1).std()) for name in dict.fromkeys(owners)}
@@ -344,13 +419,11 @@ def across_folds(
 ) -> np.ndarray:
     """Return log-odds (n, causes) of each log, by terms fitted without its data set; NaN in folds not in `tests`."""
     odds = np.full((len(table.rows), len(causes)), np.nan)
-    weights = row_weights(table)
     for i, (train, test) in enumerate(folds(table, number)):
         if tests is not None and i not in tests:
             continue
-        for k, cause in enumerate(causes):
-            chosen = train & ~table.undecided(cause)
-            coefficients, base = fit_cause(columns, cause, chosen, table.labels(cause), weights)
+        fitted = fit_all(columns, table, causes, train)
+        for k, (cause, (coefficients, base)) in enumerate(zip(causes, fitted, strict=True)):
             odds[test, k] = np.hstack([columns.facts[test], columns.signs[cause][test]]) @ coefficients + base
             odds[test, k] += WORDS * columns.words[cause][test]
     return odds
@@ -374,65 +447,84 @@ def scales(table: Table, causes: Sequence[str], odds: np.ndarray) -> np.ndarray:
     Logs in which the cause comes first count most: it is there that its probability is read.
     """
     weights, found = row_weights(table), []
-    first = np.argmax(np.nan_to_num(odds, nan=-99.0), axis=1)
+    first, among = np.argmax(odds, axis=1), against_others(odds)
     for k, cause in enumerate(causes):
-        known = np.isfinite(odds[:, k]) & ~table.undecided(cause)
+        known = ~table.undecided(cause)
         labels = table.labels(cause)[known]
         if labels.sum() < FEWEST_LABELS:
             found.append((1.0, 0.0))
             continue
         says = weights[known] * np.where(first[known] == k, 1.0, ELSEWHERE)
-        model = LogisticRegression(C=10.0).fit(odds[known][:, [k]], labels, sample_weight=says)
-        found.append((float(np.clip(model.coef_[0, 0], 0.3, 2.0)), float(model.intercept_[0])))
+        model = LogisticRegression(C=10.0).fit(among[known][:, [k]], labels, sample_weight=says)
+        found.append((float(np.clip(model.coef_[0, 0], 0.2, 2.0)), float(model.intercept_[0])))
     return np.array(found)
 
 
-def bars(
-    table: Table, columns: Columns, causes: Sequence[str], p: np.ndarray, loud: Sequence[bool]
-) -> np.ndarray:
-    """Return the probabilities from which each cause is named, (causes, 2): see `Cause.named_at` and `agreed_at`.
-
-    Together they name as many right first causes as they can while `ACCUSED` of the sound runs are accused by a
-    loud cause (of severity warning or above). A bar is where one more right answer costs as much for each cause.
-    """
-    sound, first = table.sound(), np.asarray(np.argmax(p, axis=1))
-    right = np.stack([table.labels(cause) for cause in causes], axis=1)[np.arange(len(p)), first]
-    weights = row_weights(table)
-    low, high = 0.0, 1000.0
-    for _ in range(25):  # the price of a false accusation, in right answers
-        price = (low + high) / 2
-        found = np.ones((len(causes), 2))
-        for k, cause in enumerate(causes):
-            worth = (first == k) * weights * np.where(right, 1.0, -WRONG) - weights * price * (
-                sound & loud[k]
-            )
-            agreed = columns.agreed[cause]
-            alone = ~agreed & (columns.shown[cause] | (p[:, k] >= SURE))
-            found[k] = (
-                _bar(p[alone, k], worth[alone], LEAST_BAR),
-                _bar(p[agreed, k], worth[agreed], LEAST_AGREED),
-            )
-        accused = np.asarray(told(columns, causes, p, found)[:, np.array(loud)].any(axis=1))
-        if np.average(accused[sound], weights=weights[sound]) > ACCUSED:
-            low = price
-        else:
-            high = price
+def against_others(odds: np.ndarray) -> np.ndarray:
+    """Return the log-odds (n, causes) of each cause against all others together and being sound."""
+    found = np.empty_like(odds)
+    for k in range(odds.shape[1]):
+        others = np.hstack([np.delete(odds, k, axis=1), np.zeros((len(odds), 1))])
+        most = others.max(axis=1)
+        found[:, k] = odds[:, k] - most - np.log(np.exp(others - most[:, None]).sum(axis=1))
     return found
 
 
-def told(columns: Columns, causes: Sequence[str], p: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return which causes are named, (n, causes), by `Cause.names`."""
-    named = []
-    for k, cause in enumerate(causes):
-        alone = np.where(columns.shown[cause], at[k, 0], np.maximum(at[k, 0], SURE))
-        named.append(p[:, k] >= np.where(columns.agreed[cause], at[k, 1], alone))
-    return np.stack(named, axis=1)
+def probabilities(odds: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """Return the calibrated probability (n, causes) of each cause."""
+    among = against_others(odds) * slopes[:, 0] + slopes[:, 1]
+    return np.asarray(1 / (1 + np.exp(-np.clip(among, -700, 700))))
 
 
-def _bar(p: np.ndarray, worth: np.ndarray, least: float) -> float:
-    """Return the bar above which the worth of naming is largest."""
-    grid = np.concatenate([np.linspace(least, 0.95, 80), [0.96, 0.97, 0.98, 0.99, 0.995]])
-    return float(grid[int(np.argmax([float(worth[p >= bar].sum()) for bar in grid]))])
+def trusted_words(table: Table, columns: Columns, causes: Sequence[str]) -> list[bool]:
+    """Return for each cause whether it holds in `TRUSTED` of the logs at least that the words of its rule name."""
+    found = []
+    for cause in causes:
+        named = columns.agreed[cause] & (~table.undecided(cause) | table.labels(cause))
+        labels = table.labels(cause)[named]
+        found.append(len(labels) >= FEWEST_LABELS and bool(labels.mean() >= TRUSTED))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """From which log-odds causes are clear, and whose words are trusted, in the order of the causes."""
+
+    clear_at: float
+    trusted: Sequence[bool]
+
+    @classmethod
+    def of(
+        cls, table: Table, columns: Columns, causes: Sequence[str], odds: np.ndarray, p: np.ndarray
+    ) -> Bars:
+        """Find the bar at which `ACCUSED` of the sound runs have a clear cause of severity warning or above.
+
+        One bar for all causes: with one of its own for each, chosen on as many sound runs, more were accused of
+        those not chosen on.
+        """
+        sound, weights, trusted = table.sound(), row_weights(table), trusted_words(table, columns, causes)
+        rules = columns.design.rules
+        loud = np.array([cause in rules and rules[cause].severity != "note" for cause in causes])
+        low, high = 0.0, -NEVER
+        for _ in range(25):
+            middle = (low + high) / 2
+            clear, _likely = cls(middle, trusted).told(columns, causes, odds, p)
+            if np.average(clear[sound][:, loud].any(axis=1), weights=weights[sound]) > ACCUSED:
+                low = middle
+            else:
+                high = middle
+        return cls(high, trusted)
+
+    def told(
+        self, columns: Columns, causes: Sequence[str], odds: np.ndarray, p: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return which causes are clear, and which at least likely, (n, causes) each, by `Cause.judge`."""
+        first = np.arange(odds.shape[1]) == np.argmax(odds, axis=1)[:, None]
+        shown = np.stack([columns.shown[cause] for cause in causes], axis=1)
+        agreed = np.stack([columns.agreed[cause] for cause in causes], axis=1) & np.array(self.trusted)
+        likely = p >= np.where(agreed, LIKELY_AGREED, LIKELY)
+        clear = (odds >= self.clear_at - np.where(agreed, AGREED, 0.0)) & shown & (likely | first)
+        return clear, clear | likely
 
 
 def fitted_level(
@@ -444,17 +536,13 @@ def fitted_level(
     columns = Columns.of(whole, rules, causes)
     odds = across_folds(whole, columns, causes)
     slopes = scales(whole, causes, odds)
-    p = 1 / (1 + np.exp(-(odds * slopes[:, 0] + slopes[:, 1])))
-    severities = {rule.cause: rule.severity for rule in rules}
-    at = bars(whole, columns, causes, p, [severities.get(cause) != "note" for cause in causes])
-    weights, found = row_weights(whole), {}
-    for k, cause in enumerate(causes):
-        chosen = ~whole.undecided(cause)
-        coefficients, base = fit_cause(columns, cause, chosen, whole.labels(cause), weights)
-        slope, shift = slopes[k]
-        found[cause] = columns.design.cause(
-            cause, coefficients * slope, float(base * slope + shift), WORDS * float(slope), at[k]
-        )
+    p = probabilities(odds, slopes)
+    at = Bars.of(whole, columns, causes, odds, p)
+    fitted = fit_all(columns, whole, causes, np.ones(len(whole.rows), dtype=bool))
+    found = {
+        cause: columns.design.cause(cause, coefficients, base, slopes[k], at.trusted[k], at.clear_at)
+        for k, (cause, (coefficients, base)) in enumerate(zip(causes, fitted, strict=True))
+    }
     return found, whole, p
 
 
@@ -489,7 +577,7 @@ def surprise_of(labels: np.ndarray, p: np.ndarray) -> float:
 
 
 def _numbers(facts: pd.DataFrame) -> pd.DataFrame:
-    left_out = [n for n in facts if n in TEXTS or n in OF_THE_TASK or str(n).startswith("siblings.")]
+    left_out = [n for n in facts if n in TEXTS or n in LEFT_OUT or str(n).startswith("siblings.")]
     numbers = facts.drop(columns=left_out)
     clipped: pd.DataFrame = numbers.apply(pd.to_numeric, errors="coerce").clip(-LARGEST, LARGEST)
     return clipped

@@ -1,10 +1,10 @@
 """Facts and rules in, ranked causes out.
 
-The log-odds of a cause are a base, one term for each fact and one for each sign of its rule, all fitted on labelled
-trainings (`weights.json`); what was not logged adds nothing. A sign of the rule puts the terms of its facts into
-words. A cause that was not fitted, as one of a user's own rules, is judged by the words of its rule: the signs that
-every phenotype shares and those of the phenotype that fits best; its probability is None, and it is called
-uncalibrated.
+The log-odds of a cause, against a run in which nothing is wrong, are a base, one term for each fact and one for each
+sign of its rule, all fitted on labelled trainings (`weights.json`); what was not logged adds nothing. A sign of the
+rule puts the terms of its facts into words. A cause that was not fitted, as one of a user's own rules, is judged by
+the words of its rule: the signs that every phenotype shares and those of the phenotype that fits best; its
+probability is None, and it is called uncalibrated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from plateau_doctor.condition import render
 from plateau_doctor.facts import Facts, Value, known_facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.rule import Rule, Severity, Sign
-from plateau_doctor.weights import Cause, Weights, probability, shipped
+from plateau_doctor.weights import Cause, Weights, shipped
 
 __all__ = [
     "WORDS_ALONE",
@@ -61,8 +61,8 @@ class Evidence:
 class Diagnosis:
     """A cause and how it stands in one run.
 
-    `probability` is None where it was not calibrated; `named` says whether it is high enough to be told: each
-    cause has its own bar, so that few sound runs are accused.
+    `probability` is None where it was not calibrated. `named` says whether the cause is told. Its `severity` is that
+    of its rule where it stands out from sound runs, else a note: few sound runs are accused.
     """
 
     cause: str
@@ -94,11 +94,34 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
     `weights` are those that ship with the package when None.
     """
     fitted = (shipped() if weights is None else weights).causes(facts)
+    by_words = {rule.cause: (rule, _judge(facts, rule)) for rule in rules}
     every = [
-        _fitted(facts, rule, fitted[rule.cause]) if rule.cause in fitted else _judge(facts, rule)
-        for rule in rules
+        _fitted(facts, rule, fitted[cause], judged) if cause in fitted else judged
+        for cause, (rule, judged) in by_words.items()
     ]
-    return tuple(sorted(every, key=lambda d: (-d.log_odds, d.cause)))
+    known = sorted((one for one in every if one.cause in fitted), key=_rank)
+    for one in known:
+        rule, judged = by_words[one.cause]
+        terms, others = fitted[one.cause], [d.log_odds for d in known if d is not one]
+        p = terms.probability(one.log_odds, others)
+        told = terms.judge(one.log_odds, p, _shown(facts, rule), judged.named, one is known[0])
+        every[every.index(one)] = replace(
+            one,
+            probability=p,
+            calibrated=True,
+            named=told != "open",
+            severity=rule.severity if told == "clear" else "note",
+        )
+    return tuple(sorted(every, key=_rank))
+
+
+def _rank(one: Diagnosis) -> tuple[float, str]:
+    return -one.log_odds, one.cause
+
+
+def _shown(facts: Facts, rule: Rule) -> bool:
+    """Return whether a sign that speaks for a cause is seen."""
+    return any(sign.side == "for" and sign.condition.evaluate(facts) for sign in rule.signs)
 
 
 def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
@@ -109,7 +132,7 @@ def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
 def candidates(ranked: Sequence[Diagnosis]) -> tuple[str, ...]:
     """Return the look-alikes left of a stuck run: the likeliest causes, at most five.
 
-    Of fitted causes those with a fifth of the probability of the first; of others those that a seen sign speaks
+    Of fitted causes those with a fifth of the probability of the likeliest; of others those that a seen sign speaks
     for and nothing seen outweighs.
     """
     likely = [d.probability for d in ranked if d.probability is not None]
@@ -176,10 +199,9 @@ def _all_told(information: Mapping[str, Mapping[str, float]]) -> set[str]:
     return {cause for told in information.values() for cause in told}
 
 
-def _fitted(facts: Facts, rule: Rule, terms: Cause) -> Diagnosis:
-    """Judge a fitted cause: a sign that is seen speaks for the terms of its facts too."""
+def _fitted(facts: Facts, rule: Rule, terms: Cause, by_words: Diagnosis) -> Diagnosis:
+    """Judge a fitted cause, its probability left open: a sign that is seen speaks for the terms of its facts too."""
     left = {name: shape.log_odds(facts[name]) for name, shape in terms.facts.items()}
-    by_words = _judge(facts, rule)
     log_odds = terms.base + sum(left.values()) + terms.words * (by_words.log_odds - PRIOR)
     counted = {one.says: one.log_odds for one in by_words.evidence if one.seen}
     evidence = []
@@ -198,11 +220,8 @@ def _fitted(facts: Facts, rule: Rule, terms: Cause) -> Diagnosis:
                 left.pop(n) for n in dict.fromkeys(sign.condition.names) if side * left.get(n, 0.0) > 0
             )
         evidence.append(replace(one, log_odds=own))
-    shown = any(one.seen and one.side == "for" for one in evidence)
     evidence += _further(facts, left)
-    p = probability(log_odds)
-    named = terms.names(p, shown, by_words.log_odds >= NAMED_AT)
-    return _diagnosis(rule, log_odds, evidence, p, named)
+    return _diagnosis(rule, log_odds, evidence, named=False)
 
 
 def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
@@ -241,20 +260,18 @@ def _judge(facts: Facts, rule: Rule) -> Diagnosis:
     best = max(by_group.values(), key=_sum, default=[])
     evidence = (*shared, *best)
     log_odds = PRIOR + _sum(evidence)
-    return _diagnosis(rule, log_odds, evidence, None, log_odds >= NAMED_AT)
+    return _diagnosis(rule, log_odds, evidence, log_odds >= NAMED_AT)
 
 
-def _diagnosis(
-    rule: Rule, log_odds: float, evidence: Iterable[Evidence], probability: float | None, named: bool
-) -> Diagnosis:
+def _diagnosis(rule: Rule, log_odds: float, evidence: Iterable[Evidence], named: bool) -> Diagnosis:
     return Diagnosis(
         cause=rule.cause,
         family=rule.family,
         says=rule.says,
         why=rule.why,
         severity=rule.severity,
-        probability=probability,
-        calibrated=probability is not None,
+        probability=None,
+        calibrated=False,
         log_odds=log_odds,
         evidence=tuple(sorted(evidence, key=_reading_order)),
         fixes=rule.fixes,

@@ -1,26 +1,40 @@
 """What each fact and each sign adds to the log-odds of a cause, as fitted on labelled trainings.
 
 `weights.json` is written by `plateau-doctor calibrate` and read here; no scikit-learn is needed for that. The log-odds
-of a cause are a base plus one term a fact and one a sign. What was not logged adds nothing. There is one set of terms
-for each richness of logs, since what a loss curve is worth depends on what else is known.
+of a cause, against a run in which nothing is wrong, are a base plus one term a fact and one a sign. What was not
+logged adds nothing. There is one set of terms for each richness of logs, since what a loss curve is worth depends on
+what else is known. The causes share one probability, so that each is as likely as the others leave room for.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from plateau_doctor.facts import Facts, Value
 from plateau_doctor.facts.needs import was_logged
 
-__all__ = ["LEVELS", "SURE", "Cause", "Shape", "Weights", "level_of", "probability", "shipped"]
+__all__ = [
+    "AGREED",
+    "ALSO",
+    "ALSO_AGREED",
+    "LEVELS",
+    "SURE",
+    "Cause",
+    "Shape",
+    "Weights",
+    "level_of",
+    "probability",
+    "shipped",
+]
 
-SURE = 0.8  # probability from which a cause is named though no sign of its rule is seen
+LIKELY, LIKELY_AGREED = 0.5, 0.3  # probability from which a cause is named; where trusted words name it too
+AGREED = 1.0  # how much lower in log-odds a cause is clear that trusted words name too
 
 # How rich a log is, the richest first, by the kinds of log (keys of NEEDS) that it has at least.
 LEVELS: Mapping[str, tuple[str, ...]] = {
@@ -66,23 +80,48 @@ class Cause:
         facts: What each fact adds.
         signs: Condition of a sign -> log-odds gained when it is seen; half is lost where it is measured absent.
         words: What the log-odds of the rule's own words count, on top.
-        named_at: Probability from which the cause is named, where a sign of its rule is seen.
-        agreed_at: The same where the words of its rule alone would name it.
+        slope: Of the log-odds of its probability over those of the cause against all others.
+        shift: What is added to them.
+        trusted: Whether the words of its rule, where they name it, were right often enough to count.
+        clear_at: Log-odds from which the cause is clear; `AGREED` less where trusted words name it too.
     """
 
     base: float
     facts: Mapping[str, Shape]
     signs: Mapping[str, float]
     words: float
-    named_at: float
-    agreed_at: float
+    slope: float
+    shift: float
+    trusted: bool
+    clear_at: float
 
-    def names(self, p: float, shown: bool, agreed: bool) -> bool:
-        """Return whether a probability is high enough to name the cause.
+    def probability(self, log_odds: float, others: Iterable[float]) -> float:
+        """Return the calibrated probability of the cause, given its log-odds and those of the other causes."""
+        rest = [0.0, *others]  # 0: nothing is wrong
+        most = max(rest)
+        against = most + math.log(sum(math.exp(one - most) for one in rest))
+        return probability(self.slope * (log_odds - against) + self.shift)
 
-        `shown` says whether a sign of its rule is seen, `agreed` whether the words of its rule name it.
+    def judge(
+        self, log_odds: float, p: float, shown: bool, agreed: bool, first: bool
+    ) -> Literal["open", "likely", "clear"]:
+        """Return whether the cause is told, and how loudly.
+
+        Clear is what few sound runs reach, and a sign of its rule shows; likely is what is as likely as not.
+        Elsewhere it is left open.
+
+        Args:
+            log_odds: Of the cause, against a sound run.
+            p: Probability of the cause.
+            shown: Whether a sign of its rule is seen.
+            agreed: Whether the words of its rule alone name it.
+            first: Whether it is the likeliest of all causes.
         """
-        return p >= self.agreed_at if agreed else p >= (self.named_at if shown else max(self.named_at, SURE))
+        agreed = agreed and self.trusted
+        likely = p >= (LIKELY_AGREED if agreed else LIKELY)
+        if log_odds >= self.clear_at - (AGREED if agreed else 0.0) and shown and (likely or first):
+            return "clear"
+        return "likely" if likely else "open"
 
 
 @dataclass(frozen=True)
@@ -117,8 +156,10 @@ class Weights:
                     {fact: _shape(steps.get(fact, ()), jumps) for fact, jumps in one["facts"].items()},
                     one["signs"],
                     one["words"],
-                    one["named_at"],
-                    one["agreed_at"],
+                    one["slope"],
+                    one["shift"],
+                    one["trusted"],
+                    one["clear_at"],
                 )
                 for cause, one in level["causes"].items()
             }
@@ -137,8 +178,10 @@ class Weights:
                     cause: {
                         "base": _short(one.base),
                         "words": _short(one.words),
-                        "named_at": _short(one.named_at),
-                        "agreed_at": _short(one.agreed_at),
+                        "slope": _short(one.slope),
+                        "shift": _short(one.shift),
+                        "trusted": one.trusted,
+                        "clear_at": _short(one.clear_at),
                         "facts": {fact: _plain(shape) for fact, shape in sorted(one.facts.items())},
                         "signs": {text: _short(w) for text, w in sorted(one.signs.items())},
                     }

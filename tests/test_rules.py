@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from plateau_doctor.curve import example_run
-from plateau_doctor.diagnosis import diagnose, named
+from plateau_doctor.diagnosis import WORDS_ALONE, diagnose, named
 from plateau_doctor.examination import load_fixes, load_rules
 from plateau_doctor.facts import Facts
 from plateau_doctor.facts.siblings import find_siblings
@@ -34,10 +34,10 @@ def all_facts() -> Iterator[Facts]:
 
 
 @pytest.mark.parametrize(("rule", "example"), EXAMPLES, ids=[f"{r.cause}: {e.name}" for r, e in EXAMPLES])
-def test_an_example_that_fires_names_its_cause_first_and_a_silent_one_does_not(
+def test_by_words_alone_an_example_that_fires_names_its_cause_first_and_a_silent_one_does_not(
     rule: Rule, example: Example
 ) -> None:
-    ranked = named(diagnose(facts_of(rule.cause, example.name), RULES))
+    ranked = named(diagnose(facts_of(rule.cause, example.name), RULES, WORDS_ALONE))
     if example.fires:
         assert [d.cause for d in ranked][:1] == [rule.cause]
     else:
@@ -68,7 +68,7 @@ def test_a_sign_is_seen_in_one_example_and_measured_absent_in_another(rule: Rule
     ("rule", "example"), [(r, e) for r, e in EXAMPLES if e.fires], ids=lambda v: str(v)[:40]
 )
 def test_the_sentence_of_a_sign_that_is_seen_has_its_numbers(rule: Rule, example: Example) -> None:
-    first = diagnose(facts_of(rule.cause, example.name), RULES)[0]
+    first = diagnose(facts_of(rule.cause, example.name), RULES, WORDS_ALONE)[0]
     for evidence in first.evidence:
         if evidence.seen and evidence.side == "for" and " or " not in str(evidence.facts):
             known = [v for v in evidence.facts.values() if v is not None]

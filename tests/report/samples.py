@@ -104,6 +104,7 @@ def diagnosis(cause: str = "lr_too_high", **changes: object) -> Diagnosis:
         ),
         "fixes": ("lower_lr", "clean_labels"),
         "confused_with": ("exploding_gradients", "label_noise"),
+        "named": True,
     }
     return Diagnosis(**{**values, **changes})  # type: ignore[arg-type]
 
