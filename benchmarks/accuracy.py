@@ -1,6 +1,6 @@
 """How often the named cause is right, on trainings labelled by intervention, across folds by data set.
 
-    python benchmarks/accuracy.py [--folds 5]
+    python benchmarks/accuracy.py [--folds 5] [--keep FOLDER]
 
 Reads the committed table of facts and labels (`benchmarks/corpus/`, made by `corpus.py`); nothing is trained. No
 data set is on both sides of a fold. "Rich" logs have histograms and settings; "poor" ones losses, accuracies and
@@ -19,21 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.calibration import (
-    GAPS,
-    Bars,
-    Columns,
-    Table,
-    across_folds,
-    causes_of,
-    folds,
-    joined,
-    learned,
-    probabilities,
-    read_table,
-    scales,
-)
+from plateau_doctor.calibration import Predicted, across_folds, calibrated
 from plateau_doctor.examination import load_rules
+from plateau_doctor.labeled import Table, at_level, causes_of, examples, folds, joined, read_table
 from plateau_doctor.rule import Rule
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -101,32 +89,34 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--keep", type=Path, help="folder for what the trees predict, to be used again")
     args = parser.parse_args()
-    judged = judge(read_table(CORPUS), args.folds)
+    judged = judge(read_table(CORPUS), args.folds, args.keep)
     for line in (*measures(judged), "", *by_cause(judged)):
         print(line)
 
 
-def judge(table: Table, number: int) -> Judged:
-    """Predict rich and poor logs across folds; what calibrates a fold is fitted on the predictions for the others."""
+def judge(table: Table, number: int, kept: Path | None = None) -> Judged:
+    """Predict rich and poor logs across folds; what calibrates a fold is fitted on the predictions for the others.
+
+    `kept` is a folder where what the trees predict is kept between calls.
+    """
     rules, causes = load_rules(), causes_of(table)
     known = {rule.cause: rule for rule in rules}
     parts = []
     for level in ("rich", "rate"):
-        own = learned(table, level)
-        columns = Columns.of(own, rules, causes)
-        odds = across_folds(own, columns, causes, number)
-        p, clear, named = np.zeros_like(odds), np.zeros(odds.shape, bool), np.zeros(odds.shape, bool)
+        own = at_level(table, level)
+        odds = across_folds(
+            examples(table, level), causes, number, kept=kept and kept / f"{level}-{number}.npy"
+        )
+        predicted = Predicted.of(own, rules, causes, odds[: len(own.rows)])
+        found, clear, named = np.zeros(predicted.odds.shape), *np.zeros((2, *predicted.odds.shape), bool)
         for others, test in folds(own, number):
-            elsewhere = own.only(others)
-            slopes = scales(elsewhere, causes, odds[others])
-            p[test] = probabilities(odds[test], slopes)
-            theirs = probabilities(odds[others], slopes)
-            at = Bars.of(elsewhere, columns.only(others), causes, odds[others], theirs)
-            clear[test], named[test] = at.told(columns.only(test), causes, odds[test], p[test])
+            fitted = calibrated(predicted.only(others), rules)
+            found[test] = predicted.only(test).calibrated(fitted)
+            clear[test], named[test] = predicted.only(test).told(fitted)
         y = np.stack([own.labels(cause) for cause in causes], axis=1)
-        kept = (own.rows["axis"] != GAPS).to_numpy()
-        parts.append((own.only(kept), odds[kept], p[kept], y[kept], clear[kept], named[kept]))
+        parts.append((own, found, 1 / (1 + np.exp(-found)), y, clear, named))
     arrays = (np.concatenate([part[i] for part in parts]) for i in range(1, 6))
     return Judged(joined([part[0] for part in parts]), causes, known, *arrays)
 

@@ -192,17 +192,29 @@ def list_rules(rule_folders: Sequence[str]) -> int:
 
 
 @cli.command(hidden=True)
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE"
+    "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER"
 )
-def calibrate(folder: Path, output: Path) -> int:
+@click.option(
+    "--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for what was predicted."
+)
+def calibrate(corpus: Path, output: Path, keep: Path | None) -> int:
     """Fit the weights on a table of facts and labels, as benchmarks/corpus.py makes it; for developers."""
-    from plateau_doctor import calibration, examination
+    from plateau_doctor import calibration, examination, labeled
+    from plateau_doctor.weights import LEVELS, Weights
 
-    table, rules = calibration.read_table(folder), examination.load_rules()
-    weights = calibration.fit(table, rules, lambda line: click.echo(line, err=True))
-    output.write_text(weights.write(), encoding="utf-8")
+    table, rules = labeled.read_table(corpus), examination.load_rules()
+    fitted = {}
+    for level in LEVELS:
+        fitted[level] = calibration.fit(table, rules, level, keep)
+        click.echo(f"fitted {level}", err=True)
+    Weights(
+        {name: trees for name, (trees, _) in fitted.items()},
+        {name: level for name, (_, level) in fitted.items()},
+        calibration.information(table),
+        {"configurations": len(table.configs), "logs": len(table.rows)},
+    ).write(output)
     return OK
 
 

@@ -1,10 +1,9 @@
 """Facts and rules in, ranked causes out.
 
-The log-odds of a cause, against a run in which nothing is wrong, are a base, one term for each fact and one for each
-sign of its rule, all fitted on labelled trainings (`weights.json`); what was not logged adds nothing. A sign of the
-rule puts the terms of its facts into words. A cause that was not fitted, as one of a user's own rules, is judged by
-the words of its rule: the signs that every phenotype shares and those of the phenotype that fits best; its
-probability is None, and it is called uncalibrated.
+The log-odds of a cause are made of a share of each fact, fitted on labelled trainings (`weights.py`), and of what the
+words of its rule say. A sign of the rule puts the shares of its facts into words. A cause that was not fitted, as one
+of a user's own rules, is judged by the words of its rule alone: the signs that every phenotype shares and those of
+the phenotype that fits best; its probability is None, and it is called uncalibrated.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from plateau_doctor.condition import render
 from plateau_doctor.facts import Facts, Value, known_facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.rule import Rule, Severity, Sign
-from plateau_doctor.weights import Cause, Weights, shipped
+from plateau_doctor.weights import Judged, Weights, probability, shipped, told
 
 __all__ = [
     "WORDS_ALONE",
     "Diagnosis",
     "Evidence",
     "Missing",
+    "by_words",
     "candidates",
     "diagnose",
     "missing_logs",
@@ -43,7 +45,7 @@ WORTH_A_LINE, MOST_FURTHER = 0.2, 6  # log-odds of a fact that is told by itself
 UNMEASURED = 0.05  # bits that a log is taken to tell about a cause that was not fitted
 
 
-WORDS_ALONE = Weights({}, {}, {})  # judges every cause by the words of its rule
+WORDS_ALONE = Weights({}, {}, {}, {})  # judges every cause by the words of its rule
 
 
 @dataclass(frozen=True)
@@ -89,30 +91,34 @@ class Missing:
 
 
 def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None) -> tuple[Diagnosis, ...]:
-    """Return every cause as it stands in this run, the likeliest first; equal ones by name.
+    """Return every cause as it stands in this run, the one that explains most first; equal ones by name.
 
-    `weights` are those that ship with the package when None.
+    A cause that was not fitted comes before the first one that is less likely. `weights` are those that ship with
+    the package when None.
     """
-    fitted = (shipped() if weights is None else weights).causes(facts)
-    by_words = {rule.cause: (rule, _judge(facts, rule)) for rule in rules}
+    known = {rule.cause: rule for rule in rules}
+    worded = {cause: _judge(facts, rule) for cause, rule in known.items()}
+    beside = {cause: _beside(facts, rule) for cause, rule in known.items()}
+    weights = shipped() if weights is None else weights
+    judged = weights.judge(
+        facts, {cause: one.log_odds - beside[cause] for cause, one in worded.items()}, beside
+    )
+    if judged is None:
+        return tuple(sorted(worded.values(), key=_rank))
+    fitted = [_fitted(facts, known[cause], judged, worded[cause]) for cause in judged.log_odds]
+    fitted.sort(key=lambda one: (-judged.against_sound[one.cause], one.cause))
+    shown = np.array([_shown(facts, known[one.cause]) for one in fitted])
+    first = np.arange(len(fitted)) == 0
+    log_odds = np.array([one.log_odds for one in fitted])
+    aloud, at_all = told(weights.levels[judged.level], log_odds, np.array(judged.sick), first, shown)
     every = [
-        _fitted(facts, rule, fitted[cause], judged) if cause in fitted else judged
-        for cause, (rule, judged) in by_words.items()
+        replace(one, named=bool(at_all[i]), severity=one.severity if aloud[i] else "note")
+        for i, one in enumerate(fitted)
     ]
-    known = sorted((one for one in every if one.cause in fitted), key=_rank)
-    for one in known:
-        rule, judged = by_words[one.cause]
-        terms, others = fitted[one.cause], [d.log_odds for d in known if d is not one]
-        p = terms.probability(one.log_odds, others)
-        told = terms.judge(one.log_odds, p, _shown(facts, rule), judged.named, one is known[0])
-        every[every.index(one)] = replace(
-            one,
-            probability=p,
-            calibrated=True,
-            named=told != "open",
-            severity=rule.severity if told == "clear" else "note",
-        )
-    return tuple(sorted(every, key=_rank))
+    for one in sorted((d for d in worded.values() if d.cause not in judged.log_odds), key=_rank):
+        at = next((i for i, other in enumerate(every) if other.log_odds < one.log_odds), len(every))
+        every.insert(at, one)
+    return tuple(every)
 
 
 def _rank(one: Diagnosis) -> tuple[float, str]:
@@ -122,6 +128,23 @@ def _rank(one: Diagnosis) -> tuple[float, str]:
 def _shown(facts: Facts, rule: Rule) -> bool:
     """Return whether a sign that speaks for a cause is seen."""
     return any(sign.side == "for" and sign.condition.evaluate(facts) for sign in rule.signs)
+
+
+def by_words(rule: Rule, records: Sequence[Mapping[str, Value]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log-odds of a cause by the words of its rule, and whether a sign for it is seen, (n,) each.
+
+    What other runs beside it tell is left out.
+    """
+    shown, groups = np.zeros(len(records), dtype=bool), {"": np.full(len(records), PRIOR)}
+    for sign in rule.signs:
+        seen = np.array([sign.condition.evaluate(record) is True for record in records])
+        groups.setdefault(sign.shows, np.zeros(len(records)))
+        if not _asks_siblings(sign):
+            groups[sign.shows] += seen * _word(sign)
+        if sign.side == "for":
+            shown |= seen
+    shared = groups.pop("")
+    return shared + (np.max(list(groups.values()), axis=0) if groups else 0.0), shown
 
 
 def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
@@ -199,29 +222,28 @@ def _all_told(information: Mapping[str, Mapping[str, float]]) -> set[str]:
     return {cause for told in information.values() for cause in told}
 
 
-def _fitted(facts: Facts, rule: Rule, terms: Cause, by_words: Diagnosis) -> Diagnosis:
-    """Judge a fitted cause, its probability left open: a sign that is seen speaks for the terms of its facts too."""
-    left = {name: shape.log_odds(facts[name]) for name, shape in terms.facts.items()}
-    log_odds = terms.base + sum(left.values()) + terms.words * (by_words.log_odds - PRIOR)
-    counted = {one.says: one.log_odds for one in by_words.evidence if one.seen}
+def _fitted(facts: Facts, rule: Rule, judged: Judged, worded: Diagnosis) -> Diagnosis:
+    """Judge a fitted cause: a sign that is seen speaks for the shares of its facts too."""
+    terms, left = judged.terms[rule.cause], dict(judged.shares[rule.cause])
+    counted = {one.says for one in worded.evidence if one.seen}
     evidence = []
-    for sign in sorted(rule.signs, key=lambda s: -abs(terms.signs.get(s.condition.text, 0.0))):
-        one = _weigh(facts, sign)
-        jump, truth = terms.signs.get(sign.condition.text), sign.condition.evaluate(facts)
-        if jump is None:  # not fitted: the word counts, once it is seen
-            own = one.log_odds if one.seen else 0.0
-        else:
-            own = 0.0 if truth is None else jump / 2 if truth else -jump / 2
-        log_odds += own
+    for sign in sorted(rule.signs, key=lambda sign: -STRENGTH[sign.strength]):
+        one, own = _weigh(facts, sign), 0.0
         if one.seen:
-            own += terms.words * counted.pop(one.says, 0.0)
+            word = terms.own + terms.among if _asks_siblings(sign) else terms.words
+            own = word * one.log_odds if one.says in counted else 0.0
             side = 1 if one.side == "for" else -1
             own += sum(
                 left.pop(n) for n in dict.fromkeys(sign.condition.names) if side * left.get(n, 0.0) > 0
             )
         evidence.append(replace(one, log_odds=own))
     evidence += _further(facts, left)
-    return _diagnosis(rule, log_odds, evidence, named=False)
+    if judged.others[rule.cause] <= -WORTH_A_LINE:
+        says = "other causes fit the log as well"
+        evidence.append(Evidence(says, "against", True, judged.others[rule.cause], {}))
+    log_odds = judged.log_odds[rule.cause]
+    made = _diagnosis(rule, log_odds, evidence, named=False)
+    return replace(made, probability=probability(log_odds), calibrated=True)
 
 
 def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
@@ -229,12 +251,13 @@ def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
     found: list[Evidence] = []
     rest = 0.0
     for name, weight in sorted(left.items(), key=lambda item: (-abs(item[1]), item[0])):
-        if abs(weight) >= WORTH_A_LINE and len(found) < MOST_FURTHER:
+        if abs(weight) >= WORTH_A_LINE and len(found) < MOST_FURTHER and facts[name] is not None:
             found.append(_of_fact(name, facts[name], weight))
         else:
             rest += weight
     if abs(rest) >= WORTH_A_LINE:
-        found.append(Evidence("further facts, each of little weight, together", _side(rest), True, rest, {}))
+        says = "further facts, and what was not logged, together"
+        found.append(Evidence(says, _side(rest), True, rest, {}))
     return found
 
 
@@ -287,8 +310,25 @@ def _weigh(facts: Facts, sign: Sign) -> Evidence:
         seen = (
             False  # all was logged and the sign does not apply: a rate that was never cut cannot answer a cut
         )
-    weight = STRENGTH[sign.strength] * (1 if sign.side == "for" else -1)
-    return Evidence(render(sign.says, facts), sign.side, seen, weight, {name: facts[name] for name in names})
+    return Evidence(
+        render(sign.says, facts), sign.side, seen, _word(sign), {name: facts[name] for name in names}
+    )
+
+
+def _word(sign: Sign) -> float:
+    """Return the log-odds that the word of a sign stands for."""
+    return STRENGTH[sign.strength] * (1 if sign.side == "for" else -1)
+
+
+def _asks_siblings(sign: Sign) -> bool:
+    return any(name.startswith("siblings.") for name in sign.condition.names)
+
+
+def _beside(facts: Facts, rule: Rule) -> float:
+    """Return the log-odds by the words of signs about other runs: no corpus of single runs can weigh them."""
+    worded = _judge(facts, rule)
+    about = {render(sign.says, facts) for sign in rule.signs if _asks_siblings(sign)}
+    return sum(one.log_odds for one in worded.evidence if one.seen and one.says in about)
 
 
 def _sum(evidence: Iterable[Evidence]) -> float:

@@ -1,40 +1,46 @@
-"""What each fact and each sign adds to the log-odds of a cause, as fitted on labelled trainings.
+"""What the facts of a run say of each cause, as fitted on labelled trainings.
 
-`weights.json` is written by `plateau-doctor calibrate` and read here; no scikit-learn is needed for that. The log-odds
-of a cause, against a run in which nothing is wrong, are a base plus one term a fact and one a sign. What was not
-logged adds nothing. There is one set of terms for each richness of logs, since what a loss curve is worth depends on
-what else is known. The causes share one probability, so that each is as likely as the others leave room for.
+The files of `fitted/` are written by `plateau-doctor calibrate` and read here; no scikit-learn is needed for that. For
+each richness of logs, boosted trees (`trees.py`) give each cause log-odds against a sound run, and each fact its share
+of them. They are then calibrated, a cause at a time, on predictions for data sets that were not fitted on:
+
+    log-odds of having the cause = own x (against a sound run) + among x (against all other causes and a sound run)
+                                   + words x (by the words of its rule) + shift
+
+so that two causes can both be true, and what a rule says in words counts beside what was fitted.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
 
-from plateau_doctor.facts import Facts, Value
+import numpy as np
+
+from plateau_doctor.facts import Facts
 from plateau_doctor.facts.needs import was_logged
+from plateau_doctor.trees import Trees
 
 __all__ = [
-    "AGREED",
     "ALSO",
-    "ALSO_AGREED",
+    "LEAST",
     "LEVELS",
-    "SURE",
-    "Cause",
-    "Shape",
+    "Judged",
+    "Level",
+    "Terms",
     "Weights",
     "level_of",
+    "log_sum",
     "probability",
     "shipped",
+    "told",
 ]
 
-LIKELY, LIKELY_AGREED = 0.5, 0.3  # probability from which a cause is named; where trusted words name it too
-AGREED = 1.0  # how much lower in log-odds a cause is clear that trusted words name too
+ALSO, LEAST, HIGH = 0.0, -math.log(4), math.log(4)  # log-odds: as likely as not, one in five, four in five
 
 # How rich a log is, the richest first, by the kinds of log (keys of NEEDS) that it has at least.
 LEVELS: Mapping[str, tuple[str, ...]] = {
@@ -49,147 +55,187 @@ LEVELS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What one fact adds, by its value: a staircase for a number, a table for a text.
+class Terms:
+    """How the log-odds of one cause are made of what the trees and the words say.
 
     Attributes:
-        thresholds: Where the staircase steps, rising.
-        jumps: Log-odds gained on passing each threshold; half is lost below it.
-        words: Log-odds of each text.
+        own: Weight of the log-odds against a sound run.
+        among: Weight of the log-odds against all other causes and a sound run together.
+        words: Weight of the log-odds by the words of the rule.
+        shift: What is added.
     """
 
-    thresholds: tuple[float, ...] = ()
-    jumps: tuple[float, ...] = ()
-    words: Mapping[str, float] = field(default_factory=dict)
-
-    def log_odds(self, value: Value) -> float:
-        """Return what a value adds; 0 for None."""
-        if value is None:
-            return 0.0
-        if isinstance(value, str):
-            return self.words.get(value, 0.0)
-        return sum(j / 2 if value > t else -j / 2 for t, j in zip(self.thresholds, self.jumps, strict=True))
-
-
-@dataclass(frozen=True)
-class Cause:
-    """The terms of one cause.
-
-    Attributes:
-        base: Log-odds where nothing was logged.
-        facts: What each fact adds.
-        signs: Condition of a sign -> log-odds gained when it is seen; half is lost where it is measured absent.
-        words: What the log-odds of the rule's own words count, on top.
-        slope: Of the log-odds of its probability over those of the cause against all others.
-        shift: What is added to them.
-        trusted: Whether the words of its rule, where they name it, were right often enough to count.
-        clear_at: Log-odds from which the cause is clear; `AGREED` less where trusted words name it too.
-    """
-
-    base: float
-    facts: Mapping[str, Shape]
-    signs: Mapping[str, float]
+    own: float
+    among: float
     words: float
-    slope: float
     shift: float
-    trusted: bool
-    clear_at: float
 
-    def probability(self, log_odds: float, others: Iterable[float]) -> float:
-        """Return the calibrated probability of the cause, given its log-odds and those of the other causes."""
-        rest = [0.0, *others]  # 0: nothing is wrong
-        most = max(rest)
-        against = most + math.log(sum(math.exp(one - most) for one in rest))
-        return probability(self.slope * (log_odds - against) + self.shift)
-
-    def judge(
-        self, log_odds: float, p: float, shown: bool, agreed: bool, first: bool
-    ) -> Literal["open", "likely", "clear"]:
-        """Return whether the cause is told, and how loudly.
-
-        Clear is what few sound runs reach, and a sign of its rule shows; likely is what is as likely as not.
-        Elsewhere it is left open.
-
-        Args:
-            log_odds: Of the cause, against a sound run.
-            p: Probability of the cause.
-            shown: Whether a sign of its rule is seen.
-            agreed: Whether the words of its rule alone name it.
-            first: Whether it is the likeliest of all causes.
-        """
-        agreed = agreed and self.trusted
-        likely = p >= (LIKELY_AGREED if agreed else LIKELY)
-        if log_odds >= self.clear_at - (AGREED if agreed else 0.0) and shown and (likely or first):
-            return "clear"
-        return "likely" if likely else "open"
+    def log_odds(self, against_sound: float, others: float, by_words: float) -> float:
+        """Return the calibrated log-odds; `others` are the log-odds of all else together, `log_sum` of them and 0."""
+        return (
+            self.own * against_sound
+            + self.among * (against_sound - others)
+            + self.words * by_words
+            + self.shift
+        )
 
 
 @dataclass(frozen=True)
-class Weights:
-    """All fitted terms.
+class Level:
+    """The calibration for logs of one richness.
 
     Attributes:
-        levels: Richness of the log (a key of LEVELS) -> cause -> terms; a cause that is not here is judged by the
-            words of its rule.
+        causes: Terms of each cause.
+        clear_at: Log-odds of being sick, all causes together against a sound run, from which causes are told aloud:
+            few sound runs reach it.
+        told_at: The same, from which the likeliest cause is told at all.
+    """
+
+    causes: Mapping[str, Terms]
+    clear_at: float
+    told_at: float
+
+
+def told(
+    level: Level, log_odds: np.ndarray, sick: np.ndarray, first: np.ndarray, shown: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which causes are told aloud, and which at all; arrays are (..., causes) or broadcast to that.
+
+    Told is the first cause of a run that is sick, unless it is unlikely itself, and every cause as likely as not.
+    Aloud, where the run stands out from sound ones, and a sign of the cause's rule is seen or it is nearly certain.
+
+    Args:
+        level: The calibration.
+        log_odds: Of having each cause.
+        sick: Log-odds of all causes together against a sound run.
+        first: Whether a cause is the one that explains most.
+        shown: Whether a sign that speaks for it is seen.
+    """
+    likely = (log_odds >= ALSO) | (first & (log_odds >= LEAST))
+    backed = shown | (log_odds >= HIGH)
+    return likely & backed & (sick >= level.clear_at), likely & (sick >= level.told_at)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What the trees and the calibration say of one run.
+
+    Attributes:
+        level: Richness of its log, a key of LEVELS.
+        sick: Log-odds of all causes together against a sound run.
+        against_sound: Cause -> log-odds against a sound run, by which causes are ranked.
+        log_odds: Cause -> calibrated log-odds of having it.
+        shares: Cause -> fact -> its share of them.
+        others: Cause -> share of what the other causes explain; never above 0.
+        terms: Cause -> its calibration.
+    """
+
+    level: str
+    sick: float
+    against_sound: Mapping[str, float]
+    log_odds: Mapping[str, float]
+    shares: Mapping[str, Mapping[str, float]]
+    others: Mapping[str, float]
+    terms: Mapping[str, Terms]
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """All that was fitted.
+
+    Attributes:
+        trees: Richness of the log, a key of LEVELS -> the trees that turn its facts into log-odds.
+        levels: Richness of the log -> the calibration of those; a run whose richness is not here is judged by the
+            words of the rules.
         information: Kind of log (a key of NEEDS) -> cause -> how much it tells about it, in bits a run.
         fitted_on: What they were fitted on, for the foot of the report.
     """
 
-    levels: Mapping[str, Mapping[str, Cause]]
+    trees: Mapping[str, Trees]
+    levels: Mapping[str, Level]
     information: Mapping[str, Mapping[str, float]]
     fitted_on: Mapping[str, int]
 
-    def causes(self, facts: Facts) -> Mapping[str, Cause]:
-        """Return the terms that were fitted on logs as rich as this run's."""
-        return self.levels.get(level_of(facts), {})
+    def judge(
+        self, facts: Facts, by_words: Mapping[str, float], beside: Mapping[str, float]
+    ) -> Judged | None:
+        """Judge a run; causes that are not in `by_words` are left out. None without terms for such a log.
+
+        Args:
+            facts: Of the run.
+            by_words: Log-odds of each known cause by the words of its rule.
+            beside: Log-odds of each known cause by what other runs tell, which trees know nothing of.
+        """
+        name = level_of(facts)
+        if name not in self.levels:
+            return None
+        trees, terms = self.trees[name], self.levels[name].causes
+        shares = trees.shares(trees.row(facts))
+        shares = shares[:-1] - shares[-1]  # against a sound run
+        causes = trees.classes[:-1]
+        sums = shares.sum(axis=1) + [beside.get(cause, 0.0) for cause in causes]
+        log_odds, parts, rest = {}, {}, {}
+        for k, cause in enumerate(causes):
+            if cause in terms and cause in by_words:
+                one, others = terms[cause], log_sum([0.0, *np.delete(sums, k)])
+                log_odds[cause] = one.log_odds(float(sums[k]), others, by_words[cause])
+                weighed = (one.own + one.among) * shares[k]
+                parts[cause] = {fact: float(v) for fact, v in zip(trees.features, weighed, strict=False) if v}
+                rest[cause] = -one.among * others
+        margins = dict(zip(causes, map(float, sums), strict=True))
+        return Judged(name, log_sum(sums), margins, log_odds, parts, rest, terms)
 
     @classmethod
-    def read(cls, text: str) -> Weights:
-        """Read the text of a weights file; the inverse of `write`."""
-        data = json.loads(text)
-        levels = {}
-        for name, level in data["levels"].items():
-            steps = {fact: tuple(at) for fact, at in level["thresholds"].items()}
-            levels[name] = {
-                cause: Cause(
-                    one["base"],
-                    {fact: _shape(steps.get(fact, ()), jumps) for fact, jumps in one["facts"].items()},
-                    one["signs"],
-                    one["words"],
-                    one["slope"],
-                    one["shift"],
-                    one["trusted"],
-                    one["clear_at"],
-                )
-                for cause, one in level["causes"].items()
-            }
-        return cls(levels, data["information"], data["fitted_on"])
+    def read(cls, folder: Path) -> Weights:
+        """Read what `write` has written; the trees of a level are read when they are asked for."""
+        data = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
+        levels = {
+            name: Level(
+                {cause: Terms(*terms) for cause, terms in level["causes"].items()},
+                level["clear_at"],
+                level["told_at"],
+            )
+            for name, level in data["levels"].items()
+        }
+        return cls(_TreesOf(folder), levels, data["information"], data["fitted_on"])
 
-    def write(self) -> str:
-        """Return the text of a weights file, a line a term, so that changes can be read."""
-        levels = {}
-        for name, causes in sorted(self.levels.items()):
-            shapes = {fact: shape for one in causes.values() for fact, shape in one.facts.items()}
-            levels[name] = {
-                "thresholds": {
-                    fact: list(s.thresholds) for fact, s in sorted(shapes.items()) if s.thresholds
-                },
+    def write(self, folder: Path) -> None:
+        """Write `weights.json`, a line a cause, so that changes can be read, and `LEVEL.json` with its trees."""
+        levels = {
+            name: {
+                "clear_at": round(level.clear_at, 3),
+                "told_at": round(level.told_at, 3),
                 "causes": {
-                    cause: {
-                        "base": _short(one.base),
-                        "words": _short(one.words),
-                        "slope": _short(one.slope),
-                        "shift": _short(one.shift),
-                        "trusted": one.trusted,
-                        "clear_at": _short(one.clear_at),
-                        "facts": {fact: _plain(shape) for fact, shape in sorted(one.facts.items())},
-                        "signs": {text: _short(w) for text, w in sorted(one.signs.items())},
-                    }
-                    for cause, one in sorted(causes.items())
+                    cause: [round(v, 3) for v in asdict(terms).values()]
+                    for cause, terms in sorted(level.causes.items())
                 },
             }
+            for name, level in self.levels.items()
+        }
         whole = {"fitted_on": self.fitted_on, "information": self.information, "levels": levels}
-        return _lines(whole, 5) + "\n"
+        folder.mkdir(exist_ok=True)
+        (folder / "weights.json").write_text(_lines(whole, 4) + "\n", encoding="utf-8")
+        for name in levels:
+            (folder / f"{name}.json").write_text(self.trees[name].write(), encoding="utf-8")
+
+
+class _TreesOf(Mapping[str, Trees]):
+    """The trees of a folder, each level read when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: dict[str, Trees] = {}
+
+    def __getitem__(self, level: str) -> Trees:
+        if level not in self.known:
+            self.known[level] = Trees.read((self.folder / f"{level}.json").read_text(encoding="utf-8"))
+        return self.known[level]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(LEVELS)
+
+    def __len__(self) -> int:
+        return len(LEVELS)
 
 
 def level_of(facts: Facts) -> str:
@@ -202,7 +248,7 @@ def level_of(facts: Facts) -> str:
 @cache
 def shipped() -> Weights:
     """Return the weights that ship with the package."""
-    return Weights.read((Path(__file__).parent / "weights.json").read_text(encoding="utf-8"))
+    return Weights.read(Path(__file__).parent / "fitted")
 
 
 def probability(log_odds: float) -> float:
@@ -210,18 +256,11 @@ def probability(log_odds: float) -> float:
     return 1 / (1 + math.exp(-max(-700.0, min(700.0, log_odds))))
 
 
-def _shape(thresholds: tuple[float, ...], plain: Any) -> Shape:
-    return Shape(words=plain) if isinstance(plain, dict) else Shape(thresholds, tuple(plain))
-
-
-def _plain(shape: Shape) -> object:
-    if shape.words:
-        return {word: _short(w) for word, w in sorted(shape.words.items())}
-    return [_short(j) for j in shape.jumps]
-
-
-def _short(value: float) -> float:
-    return round(value, 3)
+def log_sum(log_odds: Sequence[float] | np.ndarray) -> float:
+    """Return the log-odds of several things together, each against the same other."""
+    values = np.asarray(log_odds, dtype=float)
+    most = float(values.max())
+    return most + math.log(float(np.exp(values - most).sum()))
 
 
 def _lines(value: object, depth: int, indent: int = 0) -> str:

@@ -1,0 +1,98 @@
+"""Boosted trees as plain arrays: what each fact of a run adds to the log-odds of each cause.
+
+Fitted by scikit-learn (`calibration.py`), read here with numpy alone. A fact that was not logged takes the branch that
+the fit learned for it. The log-odds of a run are the sum of what is gained from node to node on its way down each
+tree, and each gain belongs to the fact that was asked there (Saabas 2014, "Interpreting random forests"); so the
+shares of the facts and a base add up to the whole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from plateau_doctor.facts.registry import Value
+
+__all__ = ["Trees"]
+
+LEAF = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """Trees of all classes, in one list of nodes.
+
+    Attributes:
+        features: The facts that are asked for, by name.
+        classes: The causes, in the order of the log-odds; the last one, "", stands for a sound run.
+        base: Log-odds of each class before anything is known, shape (classes,).
+        roots: First node of each tree, shape (trees,).
+        of: Class of each tree, shape (trees,).
+        feature: Column asked at each node, LEAF where none, shape (nodes,).
+        threshold: Values up to it go left, shape (nodes,).
+        missing_left: Whether an unknown value goes left, shape (nodes,).
+        left, right: Children, shape (nodes,).
+        value: Log-odds expected at each node, shape (nodes,).
+    """
+
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    base: np.ndarray
+    roots: np.ndarray
+    of: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    missing_left: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    value: np.ndarray
+
+    def row(self, facts: Mapping[str, Value]) -> np.ndarray:
+        """Return what is asked of one run, shape (features,); NaN where unknown."""
+        values = [facts[name] for name in self.features]
+        return np.array([math.nan if v is None or isinstance(v, str) else float(v) for v in values])
+
+    def shares(self, row: np.ndarray) -> np.ndarray:
+        """Return what each column adds to each class, shape (classes, features + 1); the last column is the base."""
+        found = np.zeros((len(self.classes), len(self.features) + 1))
+        found[:, -1] = self.base
+        at, of = self.roots.copy(), self.of
+        np.add.at(found[:, -1], of, self.value[at])
+        while len(at):
+            asked = self.feature[at]
+            inner = asked != LEAF
+            at, of, asked = at[inner], of[inner], asked[inner]
+            values = row[asked]
+            left = np.where(np.isnan(values), self.missing_left[at], values <= self.threshold[at])
+            below = np.where(left, self.left[at], self.right[at])
+            np.add.at(found, (of, asked), self.value[below] - self.value[at])
+            at = below
+        return found
+
+    @classmethod
+    def read(cls, text: str) -> Trees:
+        """Read what `write` has written."""
+        data = json.loads(text)
+        arrays = {name: np.array(data[name]) for name in ARRAYS}
+        return cls(tuple(data["features"]), tuple(data["classes"]), **arrays)
+
+    def write(self) -> str:
+        """Return a text of JSON, a line an array."""
+        parts = {
+            "features": list(self.features),
+            "classes": list(self.classes),
+            **{name: getattr(self, name).tolist() for name in ARRAYS},
+        }
+        lines = [
+            f"{json.dumps(name)}: {json.dumps(part, separators=(',', ':'))}" for name, part in parts.items()
+        ]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+ARRAYS: Sequence[str] = (
+    *("base", "roots", "of", "feature", "threshold", "missing_left", "left", "right", "value"),
+)

@@ -1,0 +1,53 @@
+"""Trees as plain arrays say what scikit-learn's said, and the shares of the facts add up to it."""
+
+import numpy as np
+import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from plateau_doctor.sklearn_trees import from_scikit_learn
+from plateau_doctor.trees import Trees
+
+COLUMNS = ("train_loss.drop", "train_loss.zigzag", "rate.adaptive", "rate.left")
+CAUSES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[HistGradientBoostingClassifier, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, len(COLUMNS))).round(2)
+    x[rng.random(x.shape) < 0.2] = np.nan
+    y = (np.nan_to_num(x[:, 0]) > 0) + 2 * (np.nan_to_num(x[:, 1]) > 0.5)
+    model = HistGradientBoostingClassifier(max_iter=8, max_leaf_nodes=6, min_samples_leaf=10)
+    return model.fit(x, y), x
+
+
+def test_plain_trees_say_what_the_fitted_ones_say(
+    fitted: tuple[HistGradientBoostingClassifier, np.ndarray],
+) -> None:
+    model, x = fitted
+    trees = from_scikit_learn(model, COLUMNS, CAUSES)
+    said = np.array([trees.shares(row).sum(axis=1) for row in x[:80]])
+    np.testing.assert_allclose(said, model.decision_function(x[:80]), atol=2e-3)
+
+
+def test_a_fact_that_no_node_asks_for_has_no_share(
+    fitted: tuple[HistGradientBoostingClassifier, np.ndarray],
+) -> None:
+    trees = from_scikit_learn(fitted[0], COLUMNS, CAUSES)
+    (asked,) = np.nonzero(np.bincount(trees.feature[trees.feature >= 0], minlength=len(COLUMNS)) == 0)
+    assert not np.any(trees.shares(fitted[1][0])[:, asked])
+
+
+def test_an_unknown_fact_is_no_number(fitted: tuple[HistGradientBoostingClassifier, np.ndarray]) -> None:
+    trees = from_scikit_learn(fitted[0], COLUMNS, CAUSES)
+    facts = {"train_loss.drop": None, "train_loss.zigzag": 0.5, "rate.adaptive": True, "rate.left": None}
+    np.testing.assert_equal(trees.row(facts), [np.nan, 0.5, 1.0, np.nan])
+
+
+def test_trees_survive_being_written_and_read(
+    fitted: tuple[HistGradientBoostingClassifier, np.ndarray],
+) -> None:
+    trees = from_scikit_learn(fitted[0], COLUMNS, CAUSES)
+    again = Trees.read(trees.write())
+    assert again.write() == trees.write()
+    np.testing.assert_array_equal(again.shares(fitted[1][3]), trees.shares(fitted[1][3]))
