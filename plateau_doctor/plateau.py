@@ -1,8 +1,9 @@
 """Where a curve goes flat, diverges or turns, and the state of a run that follows from it.
 
 A curve is first reduced to the means of its epochs, or to at most 60 bins of equal width in steps, and then read
-at 60 even places, so that the per-step, the per-epoch and the thinned log of one run look alike. It is flat where one horizon (an eighth of the run) gains no more than
-noise, or than a small share of the progress so far, and where the halves of the stretch agree.
+at 60 even places, so that the per-step, the per-epoch and the thinned log of one run look alike. It is flat where
+one horizon (an eighth of the run) gains no more than noise, or than a small share of the progress so far, and where
+the halves of the stretch agree.
 """
 
 from __future__ import annotations
