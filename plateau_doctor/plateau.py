@@ -1,8 +1,9 @@
 """Where a curve goes flat, diverges or turns, and the state of a run that follows from it.
 
-A curve is first reduced to at most 60 bins of equal width in steps, so that the per-step and the
-per-epoch log of one run look alike. It is flat where one horizon (an eighth of the run) gains no more than
-noise, or than a small share of the progress so far, and where the halves of the stretch agree.
+A curve is first reduced to the means of its epochs, or to at most 60 bins of equal width in steps, and then read
+at 60 even places, so that the per-step, the per-epoch and the thinned log of one run look alike. It is flat where
+one horizon (an eighth of the run) gains no more than noise, or than a small share of the progress so far, and where
+the halves of the stretch agree.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from plateau_doctor.series import FEWEST_POINTS, Array, Curve, first_level, noise_of
+from plateau_doctor.series import Array, Curve, first_level, noise_of
 
 __all__ = ["CONVERGED_DROP", "Plateau", "State", "find_plateaus", "state_of"]
 
@@ -22,6 +23,8 @@ State = Literal["improving", "plateaued", "converged", "diverged", "too_short", 
 GAIN_OF_PROGRESS = 0.012  # a horizon that gains less than this share of the progress so far is flat
 GAIN_OF_LEVEL = 0.004  # ... or less than this share of the first level, for runs without progress
 ONSET_BAND = 0.05
+GRID = 60
+HORIZON = 8  # places of the grid
 CONVERGED_DROP = 0.8  # share of the first level removed; trainspotter 0.2.6 uses the same bar
 CONVERGED_RATE = 0.3  # learning rate against its peak; likewise
 
@@ -55,16 +58,26 @@ class Plateau:
 
 def find_plateaus(curve: Curve) -> tuple[Plateau, ...]:
     """Return the flat stretches of a curve, in order; the last one may reach the end."""
-    n = len(curve.bins)
-    if n < FEWEST_POINTS:
+    if not curve.long_enough:
         return ()
-    horizon = max(2, round(n / 8))
-    found = _shelves(curve, horizon)
-    if horizon >= 4:  # a shelf in mid-run may be shorter than one the run ends in
-        for a, b in _shelves(curve, horizon // 2):
-            if b < n and all(b <= start or a >= end for start, end in found):
-                found.append((a, b))
-    return tuple(_plateau(curve, _change_point(curve.bins, a, b, horizon), b) for a, b in sorted(found))
+    steps, bins = _grid(curve)
+    noise = curve.noise * math.sqrt(len(bins) / len(curve.bins))
+    found = _shelves(bins, HORIZON, noise)
+    # a shelf in mid-run may be shorter than one the run ends in
+    for a, b in _shelves(bins, HORIZON // 2, noise):
+        if b < len(bins) and all(b <= start or a >= end for start, end in found):
+            found.append((a, b))
+    return tuple(
+        _plateau(curve, steps, bins, _change_point(bins, a, b, HORIZON), b) for a, b in sorted(found)
+    )
+
+
+def _grid(curve: Curve) -> tuple[Array, Array]:
+    """Return steps and levels at 60 even places of the run, however many points were logged."""
+    if len(curve.bins) == GRID:
+        return curve.bin_steps, curve.bins
+    steps = np.linspace(curve.bin_steps[0], curve.bin_steps[-1], GRID)
+    return steps, np.interp(steps, curve.bin_steps, curve.bins)
 
 
 def state_of(
@@ -79,7 +92,7 @@ def state_of(
         return "not_a_training_run"
     if curve.lost[1] > 0 and curve.lost[1] >= 0.02 * len(curve.values):
         return "diverged"
-    if len(curve.values) < FEWEST_POINTS:
+    if not curve.long_enough:
         return "too_short"
     if _diverged(curve):
         return "diverged"
@@ -91,9 +104,8 @@ def state_of(
     return "converged" if _converged(curve, plateaus[-1], rate_left) else "plateaued"
 
 
-def _shelves(curve: Curve, horizon: int) -> list[tuple[int, int]]:
+def _shelves(bins: Array, horizon: int, noise: float) -> list[tuple[int, int]]:
     """Return (first, one past last) bin of each flat stretch at one horizon, joined where noise had cut one."""
-    bins, noise = curve.bins, curve.noise
     flat = _flat(bins, horizon, noise)
     found: list[tuple[int, int]] = []
     for a, b in _runs(flat):
@@ -200,22 +212,20 @@ def _change_point(bins: Array, a: int, b: int, horizon: int) -> int:
     return best
 
 
-def _plateau(curve: Curve, a: int, b: int) -> Plateau:
-    start = float(curve.bin_steps[a])
-    end = float(curve.steps[-1]) if b >= len(curve.bins) else float(curve.bin_steps[b - 1])
+def _plateau(curve: Curve, steps: Array, bins: Array, a: int, b: int) -> Plateau:
+    start = float(steps[a])
+    end = float(curve.steps[-1]) if b >= len(bins) else float(steps[b - 1])
     inside = (curve.steps >= start) & (curve.steps <= end)
     epochs = curve.epochs[inside]
     epoch = float(epochs[0]) if len(epochs) and math.isfinite(epochs[0]) else None
     slope = 0.0
     if b - a >= 2 and end > start:
         half = (b - a) // 2
-        late, early = np.median(curve.bins[b - half : b]), np.median(curve.bins[a : a + half])
+        late, early = np.median(bins[b - half : b]), np.median(bins[a : a + half])
         slope = curve.sign * float(late - early) / ((end - start) / 2)
-    level = float(np.median(curve.values[inside]))
-    noise = noise_of(curve.bins[a:b])
-    near = np.abs(curve.bins[a:b] - np.median(curve.bins[a:b])) <= max(
-        3 * noise, GAIN_OF_PROGRESS * np.ptp(curve.bins)
-    )
+    level = float(np.median(curve.values[inside] if inside.any() else curve.sign * bins[a:b]))
+    noise = noise_of(curve.bins[(curve.bin_steps >= start) & (curve.bin_steps <= end)])
+    near = np.abs(bins[a:b] - np.median(bins[a:b])) <= max(3 * noise, GAIN_OF_PROGRESS * np.ptp(bins))
     return Plateau(curve.role, curve.tag, start, end, epoch, level, slope, noise, float(np.mean(near)))
 
 

@@ -28,6 +28,7 @@ Array = np.ndarray
 
 MOST_BINS = 60
 FEWEST_POINTS = 6
+FEWEST_EPOCHS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,9 @@ class Curve:
         steps: Shape (n,), rising, one entry a distinct step.
         values: Shape (n,), finite; the median where a step was logged more than once.
         epochs: Shape (n,), NaN where unknown.
-        bin_steps: Shape (m,), the first step of each bin.
-        bins: Shape (m,), the mean of each bin without its outer tenths; smaller is better (metrics are negated).
+        bin_steps: Shape (m,), the first step of each bin; the last of each epoch.
+        bins: Shape (m,), the mean of each epoch, else of each bin without its outer tenths; smaller is better
+            (metrics are negated).
         sign: -1 for a series that improves by rising, else 1.
         lost: Points that were NaN or Inf, and the number of those after the last finite one.
     """
@@ -60,6 +62,14 @@ class Curve:
     def noise(self) -> float:
         """Standard deviation of one bin around its neighbors, from successive differences (von Neumann 1941)."""
         return noise_of(self.bins)
+
+    @property
+    def long_enough(self) -> bool:
+        """Whether there is enough to judge: six points, or four that span six epochs."""
+        n = len(self.values)
+        if n >= FEWEST_POINTS or n < FEWEST_POINTS - 2:
+            return n >= FEWEST_POINTS
+        return bool(self.epochs[-1] - self.epochs[0] >= FEWEST_EPOCHS - 1)
 
 
 def noise_of(values: Array) -> float:
@@ -113,7 +123,7 @@ def primary_curve(run: Run, of: Callable[[str], Curve | None] | None = None) -> 
     of = of or (lambda role: curve_of(run, role))
     for role in ("reward", "train_loss", "val_loss", "val_metric", "train_metric"):
         curve = of(role)
-        if curve is not None and (len(curve.values) >= FEWEST_POINTS or role == "train_metric"):
+        if curve is not None and (curve.long_enough or role == "train_metric"):
             return curve
     return next((c for r in ("train_loss", "val_loss", "val_metric") if (c := of(r))), None)
 
@@ -138,19 +148,36 @@ def _curve(role: str, tag: str, rows: pd.DataFrame) -> Curve:
         steps = np.unique(steps)
     rising = role == "reward" or (role.endswith("_metric") and higher_is_better(tag))
     sign = -1 if rising else 1
-    bin_steps, bins = _binned(steps, sign * values)
+    bin_steps, bins = _binned(steps, sign * values, epochs)
     lost = (int((~finite).sum()), tail)
     return Curve(role, tag, steps, values, epochs, bin_steps, bins, sign, lost)
 
 
-def _binned(steps: Array, values: Array) -> tuple[Array, Array]:
+def _binned(steps: Array, values: Array, epochs: Array) -> tuple[Array, Array]:
+    """Return the steps and levels of at most 60 bins: epochs where several values were logged in each of a few.
+
+    The mean of an epoch stands at its end, as in a log of epochs.
+    """
+    which = _whole_epochs(epochs)
+    if which is not None:
+        ends = np.flatnonzero(np.diff(which, append=which[-1] + 1))
+        if FEWEST_EPOCHS <= len(ends) <= MOST_BINS and len(values) >= 2 * len(ends):
+            starts = np.r_[0, ends[:-1] + 1]
+            return steps[ends], np.add.reduceat(values, starts) / (ends - starts + 1)
     if len(values) <= MOST_BINS:
         return steps, values
     edges = np.linspace(steps[0], steps[-1], MOST_BINS + 1)
-    which = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, MOST_BINS - 1)
-    starts = np.flatnonzero(np.diff(which, prepend=-1))
+    bins = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, MOST_BINS - 1)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
     parts = np.split(values, starts[1:])
     return steps[starts], np.array([_trimmed(part) for part in parts])
+
+
+def _whole_epochs(epochs: Array) -> Array | None:
+    """Return the epoch that each point belongs to, 1 for 0.1; None where the log does not tell."""
+    if not len(epochs) or not np.isfinite(epochs).all() or (np.diff(epochs) < 0).any():
+        return None
+    return np.ceil(epochs - 1e-6)
 
 
 def _trimmed(values: Array) -> float:

@@ -284,7 +284,7 @@ def test_the_folder_is_summed_up_above_the_runs_in_every_format_for_people(tmp_p
 def test_a_summary_names_the_setting_that_tells_the_stuck_apart() -> None:
     runs = [a_run(f"s/lr{lr}", STUCK if lr > 0.05 else FALLS) for lr in (0.001, 0.01, 0.1, 1.0)]
     assert families_say(examined(runs)) == (
-        "s/lr0.001 to lr1.0 (4 runs): 2 of 4 siblings are stuck from epoch 1; the 2 siblings at learning_rate "
+        "s/lr0.001 to lr1.0 (4 runs): 2 of 4 siblings are stuck from epoch 0; the 2 siblings at learning_rate "
         "0.001 to 0.01 are not (loss 0.345 at best, against 2.29).",
     )
     seeds = [a_run(f"seed{i}", FLOOR) for i in range(3)]
