@@ -30,7 +30,15 @@ HIGH = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Logs, log-odds and probabilities (n, causes) predicted for them, what they have, what is clear, what is told."""
+    """Logs and what is predicted for them, (n, causes) each.
+
+    Attributes:
+        odds: Log-odds against a sound run, by which causes are ranked.
+        p: Calibrated probabilities.
+        y: What they have.
+        clear: What is told aloud.
+        told: What is told at all.
+    """
 
     table: Table
     causes: Sequence[str]
@@ -113,10 +121,10 @@ def judge(table: Table, number: int, kept: Path | None = None) -> Judged:
         found, clear, named = np.zeros(predicted.odds.shape), *np.zeros((2, *predicted.odds.shape), bool)
         for others, test in folds(own, number):
             fitted = calibrated(predicted.only(others), rules)
-            found[test] = predicted.only(test).calibrated(fitted)
+            found[test] = 1 / (1 + np.exp(-predicted.only(test).calibrated(fitted)))
             clear[test], named[test] = predicted.only(test).told(fitted)
         y = np.stack([own.labels(cause) for cause in causes], axis=1)
-        parts.append((own, found, 1 / (1 + np.exp(-found)), y, clear, named))
+        parts.append((own, predicted.odds, found, y, clear, named))
     arrays = (np.concatenate([part[i] for part in parts]) for i in range(1, 6))
     return Judged(joined([part[0] for part in parts]), causes, known, *arrays)
 
@@ -163,9 +171,8 @@ def measures(judged: Judged) -> Iterator[str]:
             judged.right[chosen & judged.loud_first & ~judged.open],
         )
     for level in ("rich", "rate"):
-        same_state, same_cause = _unchanged(judged, level)
-        yield _line(f"state unchanged, {level}: step/thinned/resumed against epoch", same_state)
-        yield _line(f"first cause unchanged, {level}: likewise", same_cause)
+        name = f"first cause unchanged, {level}: step/thinned/resumed"
+        yield _line(name, _unchanged(judged, level))
     error = _ece(judged, (rich | poor) & ~judged.open)
     yield f"{'debiased ECE of the first cause, rich and poor logs':58s} {'':6s} {error:7.3f}"
     worse = [c for k, c in enumerate(judged.causes) if _brier(judged, k, rich | poor) >= 1]
@@ -229,16 +236,13 @@ def _has_injected(judged: Judged) -> np.ndarray:
     return judged.table.rows["name"].map(judged.table.configs["injected"]).map(bool).to_numpy(dtype=bool)
 
 
-def _unchanged(judged: Judged, level: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each log of another axis whether state and first named cause are those of the epoch-wise log."""
-    rows = judged.table.rows
-    said = np.where(judged.named, judged.first, -1)
-    frame = rows.assign(said=said, state=judged.table.facts["state.name"])
-    frame = frame[frame["level"] == level]
-    base = frame[frame["axis"] == "epoch"].set_index(["name", "seed"])
-    others = frame[frame["axis"] != "epoch"].set_index(["name", "seed"])
-    both = others.join(base[["said", "state"]], suffixes=(None, "_epoch"))
-    return (both["state"] == both["state_epoch"]).to_numpy(), (both["said"] == both["said_epoch"]).to_numpy()
+def _unchanged(judged: Judged, level: str) -> np.ndarray:
+    """Return for each log of another axis whether its first named cause is that of the epoch-wise log."""
+    said = judged.table.rows.assign(said=np.where(judged.named, judged.first, -1))
+    said = said[said["level"] == level]
+    keys, epochs = ["name", "seed"], said["axis"] == "epoch"
+    both = said[~epochs].merge(said[epochs], on=keys, suffixes=("", "_epoch"))
+    return np.asarray(both["said"] == both["said_epoch"])
 
 
 def _ece(judged: Judged, chosen: np.ndarray) -> float:

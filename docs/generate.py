@@ -20,6 +20,7 @@ def pages() -> dict[Path, str]:
     """Return every generated file's path and text."""
     return {
         HERE / "causes.md": causes(),
+        HERE / "evidence.md": evidence(),
         HERE / "facts.md": facts(),
         HERE / "fixes.md": fixes(),
         README: readme(README.read_text(encoding="utf-8")),
@@ -41,9 +42,25 @@ def readme(text: str) -> str:
 
 def accuracy_table() -> str:
     """Return the measures of the newest kept run of benchmarks/accuracy.py, as it printed them."""
-    newest = sorted((HERE.parent / "benchmarks" / "results").glob("*-accuracy.txt"))[-1]
-    lines = newest.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    lines = newest("accuracy").split("\n\n")[0].splitlines()
     return "\n".join(["```", *lines, "```", ""])
+
+
+def newest(benchmark: str) -> str:
+    """Return the newest kept figures of a benchmark, as it printed them."""
+    kept = sorted((HERE.parent / "benchmarks" / "results").glob(f"*-{benchmark}.txt"))
+    return kept[-1].read_text(encoding="utf-8")
+
+
+def evidence() -> str:
+    head = [
+        "# What carries each cause",
+        "",
+        "As `python benchmarks/ablation.py` printed it for rich logs: the facts with the largest mean share of the",
+        "log-odds in logs that have the cause, and the kinds of log that tell most about it, in bits a run.",
+        "",
+    ]
+    return "\n".join([*head, "```", newest("ablation").rstrip(), "```", ""])
 
 
 def cause_table() -> str:
@@ -59,9 +76,7 @@ def format_table() -> str:
 
 
 def causes() -> str:
-    parts = [
-        "# Causes\n\nGenerated from `rules/causes/`; the word of a sign is what its fitted weight leans to.\n"
-    ]
+    parts = ["# Causes\n\nGenerated from `rules/causes/`; the word of a sign is what it counts by itself.\n"]
     for rule in load_rules():
         parts.append(f"## {rule.cause}\n\n{rule.says}\n\n{rule.why}\n")
         for side in ("for", "against"):
