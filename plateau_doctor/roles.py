@@ -51,6 +51,7 @@ NOT_A_LOSS = frozenset(
 )
 ADVERSARIAL = frozenset("g d gen disc generator discriminator netg netd".split())
 DETECTION = frozenset({"map", "map50", "map50-95", "ap", "bbox", "segm", "metrics"})
+WHOLE = frozenset("norm norms total global l2 all overall model".split())
 NEVER = frozenset("time seconds eta sec fps memory mem gpu cpu lr0x hp".split())
 
 _LAYERED = re.compile(
@@ -62,7 +63,9 @@ _CLASS = re.compile(
     r"(?:^|[/_])(?:recall|f1|iou|ap|precision|acc|accuracy)[/_-](?P<name>[^/]+)$", re.IGNORECASE
 )
 _RATE = re.compile(r"(^|[^a-z])(lr|learning[ _-]?rate)([0-9]*)([^a-z]|$)", re.IGNORECASE)
-_GRAD_NORM = re.compile(r"grad(ient)?s?([_ -]?[0-9.]+)?[_ -]?norm|norm[_ -]?grad|total_norm", re.IGNORECASE)
+_GRAD_NORM = re.compile(
+    r"grad(ient)?s?([_ -]?[0-9.]+)?[_ -]?norm|norm[_ -]?grad|total_norm|gnorm", re.IGNORECASE
+)
 
 
 def words_of(tag: str) -> tuple[str, ...]:
@@ -86,6 +89,12 @@ def role_of(tag: str, tag_map: Mapping[str, str] | None = None) -> tuple[str | N
     if "majority" in present:
         return "other", "the share of the largest class, which facts read by its name"
     layered = _LAYERED.search(tag)
+    if (
+        layered
+        and layered["what"].lower().startswith("grad")
+        and WHOLE.issuperset(words_of(layered["layer"]))
+    ):
+        return "grad_norm", "the norm of all gradients"
     if layered:
         return _layer_role(layered["what"].lower()), "a norm or ratio per layer"
     if words in (("epoch",), ("epochs",), ("current", "epoch")):
@@ -178,6 +187,8 @@ def _curve_role(tag: str, words: tuple[str, ...], present: frozenset[str]) -> tu
 def _aggregate(tag: str, words: tuple[str, ...]) -> bool:
     """Whether the last word names a mean over classes or a variant of the metric, not a class."""
     last = words[-1]
+    if "class" in words[:-1]:
+        return False
     if tag.endswith(f"/{last}") and "map" not in words[-2]:
         return last in PLAIN
     return (

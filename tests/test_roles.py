@@ -12,11 +12,12 @@ NAMES = {
     "train_metric": "acc accuracy train_acc train_accuracy main/accuracy train/epoch_accuracy",
     "val_metric": "val_acc val_accuracy metrics/mAP50(B) metrics/mAP_0.5 bbox/AP eval_f1 test_acc val_mIOU",
     "learning_rate": "learning_rate lr lr/pg0 lr/pg2 x/lr0 train/learning_rate lr-Adam epoch_learning_rate train_lr",
-    "grad_norm": "grad_norm train/grad_norm gradient_norm grad_norm_total",
+    "grad_norm": "grad_norm train/grad_norm gradient_norm grad_norm_total gnorm "
+    "grads/total_norm grad/norm gradients/global_norm",
     "layer_grad_norm": "gradient_norm/00_conv2d/kernel gradients/conv1.weight grad_2.0_norm/fc1.weight",
     "layer_weight_norm": "weight_norm/00_conv2d/kernel",
     "layer_update_ratio": "update_ratio/00_conv2d/kernel",
-    "class_metric": "validation/recall/3 val_iou_Animal bbox/AP-cat",
+    "class_metric": "validation/recall/3 val_iou_Animal bbox/AP-cat Recall/class_0 val_acc_class_3",
     "reward": "rollout/ep_rew_mean episode_reward Environment/Cumulative_Reward",
     "other": "train/policy_gradient_loss train/value_loss train/entropy_loss hp_metric data_time loss_scale g_loss "
     "nonfinite/gradient/00_conv2d",

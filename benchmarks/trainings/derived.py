@@ -21,7 +21,7 @@ from plateau_doctor.facts import Facts, known_facts
 from plateau_doctor.run import HISTOGRAM_COLUMNS, SCALAR_COLUMNS, Run
 from trainings.tasks import task
 
-__all__ = ["LEVELS", "labels_of", "logged_run", "variants", "write_tables"]
+__all__ = ["LEVELS", "labels_of", "logged_run", "row_of", "variants", "write_tables"]
 
 LEVELS = ("loss", "val", "accuracy", "rate", "norm", "rich")
 WIDE = (("rich", "epoch"), ("rate", "epoch"))  # made of every seed
@@ -182,8 +182,13 @@ def _end(outcome: Mapping[str, Any]) -> float:
 
 def _rows_of(folder: Path, outcome: Mapping[str, Any]) -> Iterator[list[object]]:
     for level, axis, seed, run in variants(folder, outcome):
-        facts = Facts(run)
-        yield [outcome["name"], seed, level, axis, *(_cell(facts[name]) for name in known_facts())]
+        yield row_of(run, outcome["name"], seed, level, axis)
+
+
+def row_of(run: Run, name: str, seed: int, level: str, axis: str) -> list[object]:
+    """Return the row of a log in the table of facts."""
+    facts = Facts(run)
+    return [name, seed, level, axis, *(_cell(facts[fact]) for fact in known_facts())]
 
 
 def _cell(value: object) -> object:

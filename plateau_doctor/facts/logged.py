@@ -76,12 +76,29 @@ class Logged:
         fine = self.finest
         if fine is None:
             return None
+        if self.counts_epochs:
+            return 1.0
         lengths = [self.setting("steps_per_epoch"), *(self._spacing(role) for role in COARSE)]
         rough = _steps_an_epoch(fine)
         if rough is None:
             return next((one for one in lengths if one is not None and one >= 1), None)
         # an epoch that was logged as a whole number tells its length to a few steps alone
         return next((one for one in lengths if one is not None and 0.8 < one / rough < 1.25), rough)
+
+    @cached_property
+    def counts_epochs(self) -> bool:
+        """Whether the steps of the training loss are epochs.
+
+        Where the log has no epochs, held-out values at the same consecutive steps tell: nobody measures them after
+        every batch.
+        """
+        train = self.curve("train_loss")
+        held_out = self.curve("val_loss") or self.curve("val_metric")
+        if train is None or np.isfinite(train.epochs).any():
+            return train is not None and np.array_equal(train.steps, train.epochs)
+        if held_out is None or len(train.steps) < 3:
+            return False
+        return np.array_equal(train.steps, held_out.steps) and bool(np.all(np.diff(train.steps) == 1))
 
     def _spacing(self, role: str) -> float | None:
         """Return the steps between two points of a curve, None where they are uneven or no coarser than batches."""

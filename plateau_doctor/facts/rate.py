@@ -76,13 +76,15 @@ def budget(logged: Logged, _: str) -> Value:
     """Sum of rate x squared gradient norm over all steps, over the first loss: what SGD could have gained.
 
     First-order bound of plain gradient descent; a healthy run spends 26 times its first loss, a rate that is
-    too low 0.01 times (measured on small nets). Needs an axis in optimizer steps; None for Adam and its kin.
+    too low 0.01 times (measured on small nets). Needs an axis in optimizer steps, or of epochs and how many steps
+    one has; None for Adam and its kin.
     """
     norm, train = logged.curve("grad_norm"), logged.curve("train_loss")
-    if norm is None or train is None or adaptive(logged, "") is True or train.steps[-1] < 100:
+    each = logged.setting("steps_per_epoch") if logged.counts_epochs else 1.0
+    if norm is None or train is None or each is None or adaptive(logged, "") is True:
         return None
-    if np.array_equal(train.steps, train.epochs):
-        return None  # the axis counts epochs: the number of optimizer steps is not known
+    if train.steps[-1] * each < 100:
+        return None
     rate = logged.curve("learning_rate")
     constant = peak_rate(logged)
     if (rate is None and constant is None) or first_level(train) == 0:
@@ -92,7 +94,7 @@ def budget(logged: Logged, _: str) -> Value:
         if rate is not None
         else np.full(len(norm.steps), constant)
     )
-    spent = np.trapezoid(at * norm.values**2, norm.steps)
+    spent = np.trapezoid(at * norm.values**2, norm.steps * each)
     return float(spent / abs(first_level(train)))
 
 

@@ -95,9 +95,10 @@ def _kind(folder: Path, files: Sequence[EventFile], below_another: bool, paired:
         return "side"
     if not below_another:
         return "own"
-    if _CLOCK.fullmatch(name) and any(file.settings for file in files):
-        return "session"
     histograms = any(file.histograms for file in files)
+    nothing_else = not tags and not histograms
+    if any(file.settings for file in files) and (_CLOCK.fullmatch(name) or nothing_else):
+        return "session"
     if len(tags) == 1 and not histograms and _is_series(folder.name, next(iter(tags))):
         return "series"
     return "own"

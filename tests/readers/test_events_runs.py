@@ -170,6 +170,13 @@ def test_the_clock_named_folder_of_add_hparams_gives_the_run_its_settings(tmp_pa
     assert values(run, "hparam/accuracy") == [0.5]
 
 
+def test_a_folder_of_settings_alone_belongs_to_the_run_above_whatever_its_name(tmp_path: Path) -> None:
+    write(tmp_path / "run" / EVENTS, curve("loss", range(4)))
+    write(tmp_path / "run" / "hparams" / EVENTS, [hparams({"lr": 0.1})])
+    run = one_run(tmp_path)
+    assert run.settings == {"lr": 0.1}
+
+
 def test_sessions_that_differ_are_named_and_only_what_they_share_is_kept(tmp_path: Path) -> None:
     write(tmp_path / EVENTS, curve("loss", range(4)))
     for i in range(2):
