@@ -31,8 +31,8 @@ from rivals import RIVALS, Answer
 from trainings.derived import row_of
 from trainings.sub_corpus import choose, logs_of, outcomes_of, train_chosen
 
-from plateau_doctor.calibration import Table, read_table
 from plateau_doctor.facts import known_facts
+from plateau_doctor.labeled import Table, read_table
 from plateau_doctor.run import Run
 
 AXES = ("epoch", "step")

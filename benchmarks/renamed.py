@@ -22,8 +22,8 @@ from trainings.sub_corpus import choose, logs_of, outcomes_of
 from trainings.writers import WRITTEN, Written
 
 from plateau_doctor import readers
-from plateau_doctor.calibration import read_table
 from plateau_doctor.examination import examine, load_rules
+from plateau_doctor.labeled import read_table
 from plateau_doctor.rule import Rule
 from plateau_doctor.run import Run
 
