@@ -19,7 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from plateau_doctor.diagnosis import PRIOR, by_words
-from plateau_doctor.facts import Value
+from plateau_doctor.facts import Value, known_facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.labeled import Table, at_level, causes_of, examples, folds, row_weights, without
 from plateau_doctor.rule import Rule
@@ -29,7 +29,7 @@ from plateau_doctor.weights import Level, Terms, told
 
 __all__ = ["Predicted", "across_folds", "calibrated", "fit", "information"]
 
-TREES = {"max_iter": 50, "learning_rate": 0.12, "max_leaf_nodes": 16, "min_samples_leaf": 15, "max_features": 0.3,
+TREES = {"max_iter": 90, "learning_rate": 0.08, "max_leaf_nodes": 16, "min_samples_leaf": 15, "max_features": 0.3,
          "l2_regularization": 5.0, "max_bins": 64, "early_stopping": False, "random_state": 0}  # fmt: skip
 LARGEST = 1e9
 FEWEST_RUNS = 200  # logs that a fact must be known in
@@ -41,7 +41,7 @@ LEFT_OUT = frozenset({  # tell which task it is, or which writer; the state is a
 FOLDS = 5
 INJECTED = 3.0  # how much more a cause that was put in counts than one that came with it
 FEWEST_LABELS = 12  # logs with a cause that a calibration needs
-ACCUSED, TOLD = 0.018, 0.08  # shares of sound runs that may be accused, or told anything at all
+ACCUSED, TOLD = 0.012, 0.12  # shares of sound runs that may be accused, or told anything at all
 ELSEWHERE = 0.3  # what a log in which a cause is not first counts for its calibration
 ASKED_OF = ("train_loss", "val_loss", "val_metric", "learning_rate")  # what most people log
 
@@ -233,19 +233,24 @@ def fit(table: Table, rules: Sequence[Rule], level: str, kept: Path | None = Non
         table: The whole corpus.
         rules: The rules whose words count beside the trees.
         level: A key of LEVELS.
-        kept: Folder where what trees predict across folds is kept between calls.
+        kept: Folder where the trees, and what they predict across folds, are kept between calls.
     """
     causes, whole = causes_of(table), examples(table, level)
-    columns, values = columns_of(whole)
-    model, given = fit_trees(values, whole, causes, np.ones(len(whole.rows), dtype=bool))
-    own = len(at_level(table, level).rows)  # come first
-    predicted = Predicted.of(
-        whole.only(np.arange(len(whole.rows)) < own),
-        rules,
-        causes,
-        across_folds(whole, causes, kept=kept and kept / f"{level}-{FOLDS}.npy")[:own],
-    )
-    return from_scikit_learn(model, [columns[k] for k in given], causes), calibrated(predicted, rules)
+    odds = across_folds(whole, causes, kept=kept and kept / f"{level}-{FOLDS}.npy")
+    own = at_level(table, level)  # comes first
+    predicted = Predicted.of(own, rules, causes, odds[: len(own.rows)])
+    return _trees(whole, causes, kept and kept / f"{level}.npz"), calibrated(predicted, rules)
+
+
+def _trees(table: Table, causes: Sequence[str], kept: Path | None) -> Trees:
+    if kept is not None and kept.exists():
+        return Trees.read(kept)
+    columns, values = columns_of(table)
+    model, given = fit_trees(values, table, causes, np.ones(len(table.rows), dtype=bool))
+    trees = from_scikit_learn(model, [columns[k] for k in given], causes)
+    if kept is not None:
+        trees.write(kept)
+    return trees
 
 
 def information(table: Table) -> dict[str, dict[str, float]]:
@@ -295,5 +300,5 @@ def _log_sums(log_odds: np.ndarray) -> np.ndarray:
 
 
 def _records(table: Table) -> list[dict[str, Value]]:
-    facts = table.facts.astype(object)
+    facts = table.facts.reindex(columns=list(known_facts())).astype(object)
     return facts.where(facts.notna(), None).to_dict("records")  # type: ignore[return-value]

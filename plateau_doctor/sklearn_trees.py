@@ -36,12 +36,7 @@ def from_scikit_learn(
     base = np.full(len(causes) + 1, -20.0)  # what was never seen
     base[model.classes_] = model._baseline_prediction[0]
     arrays = {name: np.concatenate(part) for name, part in parts.items()}
-    arrays["threshold"] = np.array([float(f"{t:.5g}") for t in arrays["threshold"]])
-    arrays["value"] = arrays["value"].round(4)
-    arrays["missing_left"] = arrays["missing_left"].astype(int)
-    return Trees(
-        tuple(columns), (*causes, ""), base=base.round(4), roots=np.array(roots), of=np.array(of), **arrays
-    )
+    return Trees(tuple(columns), (*causes, ""), base=base, roots=np.array(roots), of=np.array(of), **arrays)
 
 
 def _expected(nodes: np.ndarray) -> np.ndarray:

@@ -8,10 +8,10 @@ shares of the facts and a base add up to the whole.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -74,25 +74,27 @@ class Trees:
         return found
 
     @classmethod
-    def read(cls, text: str) -> Trees:
+    def read(cls, file: Path) -> Trees:
         """Read what `write` has written."""
-        data = json.loads(text)
-        arrays = {name: np.array(data[name]) for name in ARRAYS}
-        return cls(tuple(data["features"]), tuple(data["classes"]), **arrays)
+        with np.load(file, allow_pickle=False) as data:
+            arrays = {name: data[name] for name in ARRAYS}
+            names = [tuple(map(str, data[name])) for name in ("features", "classes")]
+        return cls(names[0], names[1], **arrays)
 
-    def write(self) -> str:
-        """Return a text of JSON, a line an array."""
-        parts = {
-            "features": list(self.features),
-            "classes": list(self.classes),
-            **{name: getattr(self, name).tolist() for name in ARRAYS},
-        }
-        lines = [
-            f"{json.dumps(name)}: {json.dumps(part, separators=(',', ':'))}" for name, part in parts.items()
-        ]
-        return "{\n" + ",\n".join(lines) + "\n}\n"
+    def write(self, file: Path) -> None:
+        """Write a compressed file of arrays."""
+        arrays = {name: getattr(self, name).astype(kind) for name, kind in ARRAYS.items()}
+        np.savez_compressed(file, features=np.array(self.features), classes=np.array(self.classes), **arrays)
 
 
-ARRAYS: Sequence[str] = (
-    *("base", "roots", "of", "feature", "threshold", "missing_left", "left", "right", "value"),
-)
+ARRAYS: Mapping[str, str] = {
+    "base": "f4",
+    "roots": "i4",
+    "of": "i2",
+    "feature": "i2",
+    "threshold": "f4",
+    "missing_left": "?",
+    "left": "i4",
+    "right": "i4",
+    "value": "f4",
+}

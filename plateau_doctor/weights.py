@@ -200,7 +200,7 @@ class Weights:
         return cls(_TreesOf(folder), levels, data["information"], data["fitted_on"])
 
     def write(self, folder: Path) -> None:
-        """Write `weights.json`, a line a cause, so that changes can be read, and `LEVEL.json` with its trees."""
+        """Write `weights.json`, a line a cause, so that changes can be read, and `LEVEL.npz` with its trees."""
         levels = {
             name: {
                 "clear_at": round(level.clear_at, 3),
@@ -216,7 +216,7 @@ class Weights:
         folder.mkdir(exist_ok=True)
         (folder / "weights.json").write_text(_lines(whole, 4) + "\n", encoding="utf-8")
         for name in levels:
-            (folder / f"{name}.json").write_text(self.trees[name].write(), encoding="utf-8")
+            self.trees[name].write(folder / f"{name}.npz")
 
 
 class _TreesOf(Mapping[str, Trees]):
@@ -228,7 +228,7 @@ class _TreesOf(Mapping[str, Trees]):
 
     def __getitem__(self, level: str) -> Trees:
         if level not in self.known:
-            self.known[level] = Trees.read((self.folder / f"{level}.json").read_text(encoding="utf-8"))
+            self.known[level] = Trees.read(self.folder / f"{level}.npz")
         return self.known[level]
 
     def __iter__(self) -> Iterator[str]:

@@ -72,5 +72,5 @@ def test_weights_survive_being_written_and_read(tmp_path: Path) -> None:
     shipped().write(tmp_path / "one")
     Weights.read(tmp_path / "one").write(tmp_path / "two")
     files = sorted((tmp_path / "one").iterdir())
-    assert [f.name for f in files] == sorted(["weights.json", *(f"{level}.json" for level in LEVELS)])
+    assert [f.name for f in files] == sorted(["weights.json", *(f"{level}.npz" for level in LEVELS)])
     assert all(f.read_bytes() == (tmp_path / "two" / f.name).read_bytes() for f in files)
