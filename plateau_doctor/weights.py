@@ -70,6 +70,10 @@ class Terms:
     words: float
     shift: float
 
+    def tempered(self, factor: float) -> Terms:
+        """Return terms whose log-odds are a factor of these."""
+        return Terms(factor * self.own, factor * self.among, factor * self.words, factor * self.shift)
+
     def log_odds(self, against_sound: float, others: float, by_words: float) -> float:
         """Return the calibrated log-odds; `others` are the log-odds of all else together, `log_sum` of them and 0."""
         return (
