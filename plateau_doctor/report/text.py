@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import visible
 from plateau_doctor.report.siblings import families_say
+from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
 from plateau_doctor.report.words import (
     BLIND,
     STATES,
@@ -53,6 +54,7 @@ _SGR = {
 _MARKS = {"sick": "✗", "undetermined": "?", "fine": "✓", "not judged": "·"}
 _ASCII = {"✗": "x", "✓": "v", "·": "-", "…": "...", "│": "|"}
 _LABEL = 10  # columns of "  Cause   "
+_VERDICT = 11
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,41 @@ def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]
         )
     elif kind == "undetermined":
         lines += _open(one, page)
-    elif one.checked:
+    elif one.checked and not one.verdicts:
         lines += page.wrap("; ".join(one.checked), 11, "  Checked", "dim")
+    if one.verdicts:
+        lines += _tried(one, page)
     if one.run.problems:
         lines += _problems(one.run.problems, page)
+    return lines
+
+
+def _tried(one: RunExamination, page: Page) -> list[str]:
+    """Say what the trials came to: verdicts, the table of arms, the signs, and what was not tried."""
+    lines: list[str] = [""]
+    for rank, verdict in enumerate(one.verdicts):
+        label = "" if rank else "  Verdict"
+        lines += page.wrap(verdict_says(verdict), _VERDICT, label, "bold")
+    table = arms_table(one.trials)
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    for rank, row in enumerate(table):
+        cells = [
+            c.ljust(w) if i in (0, 2) else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(page.paint(("  " + "  ".join(cells)).rstrip(), "" if rank else "dim"))
+    for trial in one.trials:
+        if trial.why:
+            lines += page.wrap(f"{trial.name}: {trial.why}", 4, "  !")
+    said = [
+        said
+        for verdict in one.verdicts
+        for said in silence_says(verdict.fix, one.silences.get(verdict.fix, ()))
+    ]
+    for line in said:
+        lines += page.wrap(line, 4, "  -")
+    for name, why in one.untested.items():
+        lines += page.wrap(f"{name}: {why}", 4, "  ?")
     return lines
 
 
