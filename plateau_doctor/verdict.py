@@ -158,13 +158,13 @@ def interval(deltas: np.ndarray, measure: Measure, alpha: float) -> Interval:
 
     The variance is (d0 s0² + (n - 1) s²) / (d0 + n - 1), with as many degrees of freedom as the divisor.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     n, estimate = len(deltas), float(np.mean(deltas))
     own = float(np.var(deltas, ddof=1)) if n > 1 else 0.0
     degrees = measure.degrees + n - 1
     variance = (measure.degrees * measure.variance + (n - 1) * own) / degrees
-    half = float(t.isf(alpha / 2, degrees)) * math.sqrt(variance / n) if alpha > 0 else math.inf
+    half = float(stdtrit(degrees, 1 - alpha / 2)) * math.sqrt(variance / n) if alpha > 0 else math.inf
     return Interval(estimate, estimate - half, estimate + half)
 
 
@@ -185,9 +185,9 @@ def alpha_of_fix(rank: int, fixes: int, alpha: float = ALPHA) -> float:
 
 
 def _spent(share: float, alpha: float) -> float:
-    from scipy.stats import norm
+    from scipy.special import ndtr, ndtri
 
-    return float(2 * 2 * norm.sf(norm.isf(alpha / 4) / math.sqrt(share)))
+    return float(4 * ndtr(ndtri(alpha / 4) / math.sqrt(share)))
 
 
 def _kind(found: Interval, measure: Measure) -> tuple[Kind, str]:

@@ -105,7 +105,7 @@ class Protocol:
             scores.measure,
             alpha_of_look(seeds, self.plan.seeds, alpha),
             reproduced=not known or sum(known) * 2 > len(known),
-            effective=_effective([control[s] for s in both]) and _effective([treated[s] for s in both]),
+            effective=_effective([control[s] for s in both]) or _effective([treated[s] for s in both]),
         )
 
 
