@@ -18,6 +18,7 @@ from plateau_doctor.runners.local import Local
 from plateau_doctor.trials.belief import updated
 from plateau_doctor.trials.callable import Train, trained_by
 from plateau_doctor.trials.command import Template, settings_of, template
+from plateau_doctor.trials.environment import environment
 from plateau_doctor.trials.journal import digest, opened
 from plateau_doctor.trials.launch import Launch, told_where
 from plateau_doctor.trials.length import length_of
@@ -133,7 +134,7 @@ def carried_out(
         plan.budget,
         runner,
         (lambda _: how.script) if base is None else base.filled,
-        told_where,
+        environment if base is None else told_where,
         _timeout(how, plan),
         how.weights,
         how.checkpoint,

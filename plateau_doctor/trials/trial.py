@@ -212,12 +212,14 @@ def _word(arm: Arm, ended: Ended, told: Outcome | None, run: Run | None) -> tupl
         return "timed out", f"stopped after {ended.seconds:.0f} s"
     if ended.how == "stopped":
         return "stopped", "interrupted"
-    if told is not None and told.refused:
-        return "would overwrite", f"the script {told.refused[0]}"
+    if told is not None and told.refused and (ended.code or told.ended is None):
+        return "would overwrite", f"the script {told.refused[0]}, which was there before"
     if told is not None:
         knobs = [f"{knob}: {why}" for knob, why in told.not_testable.items() if knob in knobs_of(arm.change)]
         if knobs:
             return "not testable", f"not testable here, because {'; '.join(knobs)}"
+    if told is not None and told.problems and (ended.code or told.held_on is None):
+        return "crashed", told.problems[0]
     if ended.code:
         return _crash(ended)
     if told is not None and told.held_on is None and told.looked_for:
