@@ -15,7 +15,7 @@ from plateau_doctor.plateau import Plateau
 from plateau_doctor.rule import Rule
 from plateau_doctor.runners import Runner
 from plateau_doctor.runners.local import Local
-from plateau_doctor.trials.belief import updated
+from plateau_doctor.trials.belief import reordered, updated
 from plateau_doctor.trials.callable import Train, trained_by
 from plateau_doctor.trials.command import Template, settings_of, template
 from plateau_doctor.trials.environment import environment
@@ -240,6 +240,9 @@ def _with(
     after = replace(
         one,
         diagnoses=updated(one.diagnoses, verdicts),
+        undetermined=None
+        if one.undetermined is None
+        else reordered(one.undetermined, {rule.cause: rule.fixes for rule in rules}, verdicts),
         trials=tuple(trials),
         verdicts=tuple(verdicts),
         silences=silences,

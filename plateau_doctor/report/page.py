@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau, State
-from plateau_doctor.report.charts import Chart, curve_charts, gradient_chart, sparkline, trial_chart
+from plateau_doctor.report.charts import Chart, curve_charts, gradient_chart, sparkline
 from plateau_doctor.report.siblings import families_say
-from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
+from plateau_doctor.report.tried import Tried, trial_charts, tried_of
 from plateau_doctor.report.words import (
     BLIND,
     Standing,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from plateau_doctor.fix import Fix
     from plateau_doctor.run import Problem
 
-__all__ = ["Finding", "Page", "Section", "Tried", "Unlogged", "page_of"]
+__all__ = ["Finding", "Page", "Section", "Unlogged", "page_of"]
 
 MANY = 25  # runs from which on the healthy ones are folded and lose their charts
 MOST_CHARTED = 40  # runs with charts on one page, about 60 KB each
@@ -58,25 +58,6 @@ class Unlogged:
     logs: str
     would_decide: tuple[str, ...]
     how: str
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What the trials of a run's fixes came to.
-
-    Attributes:
-        verdicts: (kind, sentence) of each fix, in the order tried.
-        heads: Of the table of arms.
-        arms: Its rows.
-        signs: What became of the signs that accused a cause.
-        notes: Arms that did not train, and fixes that were not tried, and why.
-    """
-
-    verdicts: tuple[tuple[str, str], ...]
-    heads: tuple[str, ...]
-    arms: tuple[tuple[str, ...], ...]
-    signs: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -217,7 +198,7 @@ def _section(
     one: RunExamination, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
 ) -> Section:
     charts = _charts(one) if charted else ()
-    of_trials = _trial_charts(one) if charted else ()
+    of_trials = trial_charts(one) if charted else ()
     curve = primary_curve(one.run)
     return Section(
         anchor=_anchor(one.run.name, taken),
@@ -244,31 +225,9 @@ def _section(
         drawn=sum(chart.drawn for chart in (*charts, *of_trials)),
         points=sum(chart.points for chart in (*charts, *of_trials)),
         folded=folded,
-        tried=_tried(one) if one.verdicts else None,
+        tried=tried_of(one, fixes) if one.verdicts else None,
         trial_charts=of_trials,
     )
-
-
-def _trial_charts(one: RunExamination) -> tuple[Chart, ...]:
-    runs = {
-        fix: [t.run for t in one.trials if t.fix == fix and t.run is not None] for fix in _fixes_tried(one)
-    }
-    control = [trial.run for trial in one.trials if trial.fix is None and trial.run is not None]
-    charts = (trial_chart(fix, control, treated) for fix, treated in runs.items())
-    return tuple(chart for chart in charts if chart is not None)
-
-
-def _fixes_tried(one: RunExamination) -> list[str]:
-    return [verdict.fix for verdict in one.verdicts]
-
-
-def _tried(one: RunExamination) -> Tried:
-    heads, *arms = arms_table(one.trials)
-    signs = [said for fix in _fixes_tried(one) for said in silence_says(fix, one.silences.get(fix, ()))]
-    notes = [f"{trial.name}: {trial.why}" for trial in one.trials if trial.why]
-    notes += [f"{name}: {why}" for name, why in one.untested.items()]
-    verdicts = tuple((verdict.kind, verdict_says(verdict)) for verdict in one.verdicts)
-    return Tried(verdicts, heads, tuple(arms), tuple(signs), tuple(notes))
 
 
 def _charts(one: RunExamination) -> tuple[Chart, ...]:

@@ -19,6 +19,7 @@ __all__ = ["HEADS", "arms_table", "effect", "plan_says", "silence_says", "span",
 
 HEADS = ("arm", "seed", "outcome", "epochs", "steps", "seconds", "memory", "score")
 MEGA = 1e6
+SHORT = {"nothing to hold on to": "no hold"}  # in the table; why is told below it
 
 
 def verdict_says(verdict: Verdict) -> str:
@@ -119,7 +120,7 @@ def _row(one: Trial) -> tuple[str, ...]:
     return (
         one.fix or one.arm,
         str(one.seed),
-        one.outcome,
+        SHORT.get(one.outcome, one.outcome),
         number(one.epochs),
         number(one.steps),
         seconds,

@@ -2,7 +2,8 @@
 
 A confirmed fix multiplies the odds of every cause that names it by 16, as if it were confirmed in 80 % of the runs
 that have the cause and in 5 % (the error of a verdict) of those that do not. A refuted one divides them by 4: a cause
-has several fixes, and not all of them help. Inconclusive and failed trials say nothing.
+has several fixes, and not all of them help. Inconclusive and failed trials say nothing. Of the look-alikes that are left
+where no cause is named, those with a confirmed fix come first and those with a refuted one last.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import replace
 from plateau_doctor.diagnosis import Diagnosis, Evidence
 from plateau_doctor.verdict import Kind, Verdict
 
-__all__ = ["updated"]
+__all__ = ["reordered", "updated"]
 
 LOG_ODDS: Mapping[Kind, float] = {"confirmed": math.log(16), "refuted": -math.log(4)}
 
@@ -23,6 +24,17 @@ def updated(diagnoses: Sequence[Diagnosis], verdicts: Sequence[Verdict]) -> tupl
     """Return the diagnoses with what the verdicts on their fixes say, the likeliest first."""
     after = [_one(diagnosis, verdicts) for diagnosis in diagnoses]
     return tuple(sorted(after, key=lambda d: -d.log_odds))
+
+
+def reordered(
+    causes: Sequence[str], fixes: Mapping[str, Sequence[str]], verdicts: Sequence[Verdict]
+) -> tuple[str, ...]:
+    """Return the look-alikes left, those with a confirmed fix first; `fixes` are those of each cause."""
+
+    def told(cause: str) -> float:
+        return sum(LOG_ODDS.get(one.kind, 0.0) for one in verdicts if one.fix in fixes.get(cause, ()))
+
+    return tuple(sorted(causes, key=lambda cause: -told(cause)))
 
 
 def _one(diagnosis: Diagnosis, verdicts: Sequence[Verdict]) -> Diagnosis:
