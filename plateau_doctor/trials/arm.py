@@ -38,6 +38,8 @@ class Arm:
         change: The knobs to turn, typed.
         outcome: What is known so far; `tell` adds to it.
         scored: Whether there is a score at the end of the training so far.
+        crashed: Whether the script ends by an error.
+        at_end: Called as the process ends, before the last outcome is written.
     """
 
     def __init__(self, order: Order) -> None:
@@ -46,6 +48,7 @@ class Arm:
         self.outcome = Outcome(looked_for=LOOKED_FOR)
         self.scored = False
         self.crashed = False
+        self.at_end: list[Callable[[], None]] = []
         self._pid = os.getpid()
         self._first: float | None = None
 
@@ -137,6 +140,9 @@ class Arm:
 
     def close(self) -> None:
         """Write the last outcome, as the process ends."""
+        for do in self.at_end:
+            with told(self, "at the end"):
+                do()
         if self.outcome.ended is None and not self.crashed and self.outcome.held_on:
             self.tell(ended="script")
         if self.outcome.held_on:
