@@ -53,6 +53,12 @@ __all__ = ["verify"]
     "--gpus", metavar="IDS", help="GPUs to use, as 0,1; none for the CPU. Default: all that are found."
 )
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Arms at a time on the CPU. Default: 1.")
+@click.option(
+    "--runner", "engine", type=click.Choice(("local", "ray", "slurm")), default="local", help="Where."
+)
+@click.option(
+    "--runner-option", "options", multiple=True, metavar="NAME=VALUE", help="As slurm_partition=gpu."
+)
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Minutes an arm may take.")
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False), help="Pretrained weights.")
 @click.option("--from-checkpoint", "checkpoint", type=click.Path(exists=True), help="Where arms start from.")
@@ -80,6 +86,8 @@ def verify(
     settings: Sequence[str],
     gpus: str | None,
     jobs: int,
+    engine: str,
+    options: Sequence[str],
     timeout: float | None,
     weights: str | None,
     checkpoint: str | None,
@@ -123,7 +131,7 @@ def verify(
         [path], rules=rules, tag_map=roles_by_tag(tag_map), command=said, version=__version__
     )
     one = chosen_run(found)
-    runner = _runner(gpus, jobs)
+    runner = _runner(engine, options, gpus, jobs)
     plan = plan_of(one, how, rules)
     if dry_run:
         write(plan_says(one, plan, runner.device), output)
@@ -179,12 +187,36 @@ def _asked(budget: str | None, epochs: int | None, minutes: float | None) -> Ask
     return Asked(share)
 
 
-def _runner(gpus: str | None, jobs: int) -> Runner:
+def _runner(engine: str, pairs: Sequence[str], gpus: str | None, jobs: int) -> Runner:
+    from plateau_doctor.letters import UsageError
+
+    options = {name: _number(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+    if engine == "ray":
+        from plateau_doctor.runners.ray import Ray
+
+        unknown = set(options) - {"address", "gpus"}
+        if unknown:
+            raise UsageError(f"--runner-option: Ray takes address and gpus, not {', '.join(sorted(unknown))}")
+        return Ray(**options)  # type: ignore[arg-type]  # its two options were just checked by name
+    if engine == "slurm":
+        from plateau_doctor.runners.slurm import Slurm
+
+        cluster = options.pop("cluster", None)
+        return Slurm(options, None if cluster is None else str(cluster))
     from plateau_doctor.runners.local import Local
 
     return Local(
         None if gpus is None else [one for one in gpus.split(",") if one.strip() not in ("", "none")], jobs
     )
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 @contextmanager

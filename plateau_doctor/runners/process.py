@@ -34,6 +34,7 @@ class Job:
         folder: Where `stdout.txt` and `stderr.txt` go, absolute.
         environment: Variables beside those inherited.
         timeout: Seconds it may take; None without end.
+        directory: Working directory; that of the runner where empty.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Job:
     folder: str
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    directory: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def execute(
                 stdout=out,
                 stderr=err,
                 env=environment,
+                cwd=job.directory or None,
                 start_new_session=True,
             )
         except OSError as error:

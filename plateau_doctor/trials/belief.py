@@ -2,8 +2,8 @@
 
 A confirmed fix multiplies the odds of every cause that names it by 16, as if it were confirmed in 80 % of the runs
 that have the cause and in 5 % (the error of a verdict) of those that do not. A refuted one divides them by 4: a cause
-has several fixes, and not all of them help. Inconclusive and failed trials say nothing. Of the look-alikes that are left
-where no cause is named, those with a confirmed fix come first and those with a refuted one last.
+has several fixes, and not all of them help. Inconclusive and failed trials say nothing. Where no cause is named, of the
+look-alikes left those with a confirmed fix come first and those with a refuted one last.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ class Launch:
             ) from None
 
     def _job(self, arm: Arm, order: Order) -> Job:
-        return Job(arm.name, self.command(order), order.folder, dict(self.environment(order)), self.timeout)
+        told = dict(self.environment(order))
+        return Job(arm.name, self.command(order), order.folder, told, self.timeout, str(Path.cwd()))
 
 
 def told_where(order: Order) -> dict[str, str]:
