@@ -180,7 +180,12 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
         reasons = {fix.id: base.untestable(fix.change) for fix in fixes if fix.change is not None}
         untestable |= {name: why for name, why in reasons.items() if why}
         fixes = tuple(fix for fix in fixes if not reasons[fix.id])
-    return Plan(fixes, how.seeds, budget_of(one.run, _plateau(one), how.asked), untestable)
+    budget = budget_of(one.run, _plateau(one), how.asked)
+    if base is not None and "epochs" not in base.names:
+        budget = replace(budget, epochs=None)
+    elif budget.epochs is not None:  # steps would cut an epoch before its evaluation
+        budget = replace(budget, steps=None)
+    return Plan(fixes, how.seeds, budget, untestable)
 
 
 def folder_of(one: RunExamination, how: Verification) -> Path:

@@ -92,7 +92,7 @@ def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
         f"device   {device}",
     ]
     if not plan.budget.reaches:
-        lines.append("note     the budget does not reach the onset of the plateau")
+        lines.append("note     the budget does not reach the onset of the trouble")
     return "\n".join(lines + [f"not tried: {name}: {why}" for name, why in plan.untestable.items()])
 
 

@@ -8,9 +8,11 @@ import numpy as np
 
 from plateau_doctor.plateau import Plateau
 from plateau_doctor.run import Run
-from plateau_doctor.series import primary_curve
+from plateau_doctor.series import curve_of, primary_curve
 
-__all__ = ["Length", "length_of", "onset_of"]
+__all__ = ["Length", "length_of", "onset_of", "turn_of"]
+
+RISE = 0.02  # share of its lowest level by which a validation loss that turned ends above it
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,20 @@ def onset_of(run: Run, plateau: Plateau) -> float:
         return 0.0
     first, last = float(curve.steps[0]), float(curve.steps[-1])
     return min(1.0, max(0.0, (plateau.start_step - first) / (last - first)))
+
+
+def turn_of(run: Run) -> float | None:
+    """Return the share of a run at which its validation loss turns to rise, None where it does not.
+
+    It does where it ends above its lowest by 2 %, and by four times its noise.
+    """
+    curve = curve_of(run, "val_loss")
+    if curve is None or len(curve.bins) < 8:
+        return None
+    lowest, end = float(curve.bins.min()), float(np.median(curve.bins[-max(1, len(curve.bins) // 8) :]))
+    if end - lowest <= max(RISE * abs(lowest), 4 * curve.noise):
+        return None
+    return float(np.argmin(curve.bins)) / (len(curve.bins) - 1)
 
 
 def _extent(values: np.ndarray) -> float:

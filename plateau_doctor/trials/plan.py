@@ -11,7 +11,7 @@ from plateau_doctor.fix import Fix
 from plateau_doctor.letters import UsageError, did_you_mean
 from plateau_doctor.plateau import Plateau
 from plateau_doctor.run import Run
-from plateau_doctor.trials.length import Length, length_of, onset_of
+from plateau_doctor.trials.length import Length, length_of, onset_of, turn_of
 
 __all__ = ["Asked", "Budget", "Plan", "budget_of", "fixes_to_try"]
 
@@ -112,15 +112,15 @@ def fixes_to_try(
 def budget_of(run: Run, trouble: Plateau | None, asked: Asked) -> Budget:
     """Return how long each arm trains.
 
-    By itself that is a fifth of the original run, or until one horizon after the onset of its plateau where that is
-    later. A run without a plateau shows its trouble at the end, and is trained in full.
+    By itself that is a fifth of the original run, or until one horizon after the onset of its trouble where that is
+    later: of its plateau, else of the rise of its validation loss.
 
     Raises:
         UsageError: The log does not tell what the budget is a share of.
     """
     length = length_of(run)
-    onset = onset_of(run, trouble) if trouble is not None else None
-    whole = 1.0 if onset is None else min(1.0, onset + HORIZON)
+    onset = onset_of(run, trouble) if trouble is not None else turn_of(run)
+    needed = 0.0 if onset is None else onset + HORIZON
     if asked.epochs is not None:
         share = asked.epochs / length.epochs if length.epochs else None
         says = f"--epochs {asked.epochs}"
@@ -136,7 +136,7 @@ def budget_of(run: Run, trouble: Plateau | None, asked: Asked) -> Budget:
         share = min(1.0, 60 * asked.minutes / length.seconds)
         says = f"--minutes {asked.minutes:g}"
     else:
-        share = min(1.0, max(SHARE if asked.share is None else asked.share, whole))
+        share = min(1.0, max(SHARE if asked.share is None else asked.share, needed))
         says = _in_words(share, SHARE if asked.share is None else asked.share, onset)
     return _of(length, share, says, onset)
 
@@ -155,12 +155,10 @@ def _of(length: Length, share: float, says: str, onset: float | None) -> Budget:
 
 
 def _in_words(share: float, asked: float, onset: float | None) -> str:
-    if onset is None:
-        return "the whole of the original run, which has no plateau before its end"
-    if share <= asked:
+    if onset is None or share <= asked:
         return f"{share:.0%} of the original run"
     return (
-        f"{share:.0%} of the original run: its plateau begins at {onset:.0%}, and a horizon is {HORIZON:.0%}"
+        f"{share:.0%} of the original run: its trouble begins at {onset:.0%}, and a horizon is {HORIZON:.0%}"
     )
 
 
