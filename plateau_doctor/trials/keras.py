@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
@@ -20,21 +21,49 @@ from typing import Any
 
 from plateau_doctor.recorders.held_out import classes_in
 from plateau_doctor.trials.arm import Arm, told
+from plateau_doctor.trials.keras_backbone import FROZEN, SLOWER, Backbone
 from plateau_doctor.trials.keras_compile import Compiling
 from plateau_doctor.trials.keras_data import Phase
+from plateau_doctor.trials.keras_layers import Layers, statistics_of
 from plateau_doctor.trials.keras_rates import rates_for
 from plateau_doctor.trials.keras_score import Scoring, fingerprint
-from plateau_doctor.trials.saving import SAVED
 
-__all__ = ["LOGS", "wrap"]
+__all__ = ["CAN", "CANNOT", "LOGS", "Training", "wrap"]
 
 LOGS = "logs"
-assert SAVED != LOGS
+GRAPH = "Sequential and functional models"
+CAN = {  # knob -> where
+    "learning_rate": "any optimizer",
+    "learning_rate_scale": "any optimizer; schedules and LearningRateScheduler are scaled",
+    "schedule": "any optimizer; in place of the script's own, but for warm_up",
+    "optimizer": "any optimizer",
+    "clip_norm": "any optimizer, over all layers",
+    "batch_size_scale": "arrays and tf.data",
+    "weight_decay": "any optimizer, decoupled",
+    "weight_decay_scale": "weight decay of the optimizer, L1 and L2 penalties",
+    "dropout": f"dropout layers; put in before the last layer of {GRAPH} without any",
+    "dropout_scale": "dropout layers",
+    "batch_normalization": GRAPH,
+    "skip_connections": f"{GRAPH}, around layers that keep the sides of what they are given",
+    "activation": f"activation functions of layers; activation layers of {GRAPH}",
+    "initializer": "dense and convolutional layers",
+    "width_scale": GRAPH,
+    "class_weights": "labels as an array or in tf.data",
+    "label_smoothing": "cross-entropies of Keras",
+    "normalize_inputs": f"{GRAPH} on one array or tf.data",
+    "shuffle": "arrays that the script does not shuffle, and tf.data",
+    "augmentation": f"{GRAPH} of images",
+    "backbone": f"{GRAPH} of images, given --weights: a .keras model, or weights of a keras.applications network",
+    "unfreeze_last": "with a backbone",
+    "train_all_layers": "models of every kind",
+    "early_stopping_patience": "any training",
+}
+CANNOT: dict[str, str] = {}
 
 
 def wrap(arm: Arm, keras: Any) -> None:
     """Wrap `keras.Model`; models of every kind inherit it."""
-    training = _Training(arm, keras)
+    training = Training(arm, keras)
     for name in ("compile", "fit", "evaluate"):
         _around(keras.Model, name, getattr(training, name))
 
@@ -49,13 +78,16 @@ def _around(kind: Any, name: str, wrapper: Callable[..., Any]) -> None:
     setattr(kind, name, around)
 
 
-class _Training:
+class Training:
     """What goes on around the methods of all models of the script."""
 
     def __init__(self, arm: Arm, keras: Any) -> None:
         self._arm, self._keras = arm, keras
         self._compiling = Compiling(arm, keras)
         self._scoring = Scoring(arm, keras, self._compiling)
+        self._layers, self._backbone = Layers(arm, keras), Backbone(arm, keras)
+        self._turned: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._split = False
         self._local = threading.local()
         self._phases = 0
 
@@ -80,7 +112,7 @@ class _Training:
             with told(self._arm, "the change could not be made"):
                 self._turn(model, phase)
             options = self._options(phase)
-            history = original(**options)
+            history = self._train(original, model, options)
             with told(self._arm, "no score"):
                 self._finish(model, phase)
         if self._arm.at_cap and self._arm.scored:
@@ -101,8 +133,38 @@ class _Training:
         return result
 
     def _turn(self, model: Any, phase: Phase) -> None:
-        """Turn the knobs that need the data or the layers."""
-        phase.turn(self._compiling.original_of(model))
+        """Turn the knobs that need the data or the layers; those of the layers once for each model."""
+        phase.turn()
+        if model in self._turned or not self._arm.knobs:
+            return
+        self._turned.add(model)
+        inputs = phase.some_inputs()
+        if not model.built and inputs is not None:
+            model.build((None, *inputs.shape[1:]))
+        statistics = statistics_of(inputs) if inputs is not None and inputs.dtype.kind in "fiu" else None
+        again = self._layers.turn(model, statistics)
+        if self._arm.change.backbone is not None:
+            self._split = self._backbone.put_into(model)
+            again = again or self._split
+        if again:
+            self._compiling.again(model)
+
+    def _train(self, original: Any, model: Any, options: dict[str, Any]) -> Any:
+        """Train the phase: in one go, or first with a frozen backbone and then with its last layers free."""
+        first, epochs = options.get("initial_epoch") or 0, options["epochs"]
+        half = first + max(1, round((epochs - first) * FROZEN))
+        if not self._split or not self._arm.change.unfreeze_last or half >= epochs:
+            return original(**options)
+        self._split = False
+        before = original(**{**options, "epochs": half})
+        if self._arm.at_cap:
+            return before
+        self._backbone.unfreeze()
+        self._compiling.again(model, SLOWER)
+        after = original(**{**options, "initial_epoch": half})
+        after.history = {name: before.history.get(name, []) + v for name, v in after.history.items()}
+        after.epoch = before.epoch + after.epoch
+        return after
 
     def _options(self, phase: Phase) -> dict[str, Any]:
         """Return the arguments of `fit`, with the cap and our callbacks."""

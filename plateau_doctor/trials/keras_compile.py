@@ -58,13 +58,13 @@ class Compiling:
         self._known[model] = Compiled(options, given)
         return original(model, **given)
 
-    def again(self, original: Any, model: Any) -> None:
-        """Compile a model that was rebuilt, as it was compiled, with a fresh optimizer."""
+    def again(self, model: Any, times: float = 1.0) -> None:
+        """Compile a model that was changed, as it was compiled, with a fresh optimizer at its rate `times` this."""
         given = dict(self.original_of(model).arguments)
-        optimizer = given.get("optimizer")
-        if optimizer is not None and not isinstance(optimizer, str):
-            given["optimizer"] = self._with(optimizer)
-        original(model, **given)
+        optimizer = self._keras.optimizers.get(given.get("optimizer", "rmsprop"))
+        rate = _rate(optimizer)
+        changed = {} if callable(rate) else {"learning_rate": rate * times}
+        model.compile(**{**given, "optimizer": self._with(optimizer, **changed)})
 
     def _turn(self, given: dict[str, Any]) -> None:
         change, arm = self._arm.change, self._arm
@@ -80,7 +80,18 @@ class Compiling:
             arm.applied("clip_norm", f"gradients over all layers to a norm of at most {change.clip_norm:g}")
             clip = {"global_clipnorm": change.clip_norm, "clipnorm": None, "clipvalue": None}
             optimizer = self._with(optimizer, **clip)
+        if change.schedule is not None and callable(_rate(optimizer)):
+            optimizer = self._with(optimizer, learning_rate=float(_rate(optimizer)(0)))
+        if change.weight_decay is not None:
+            arm.applied("weight_decay", f"{optimizer.weight_decay or 0:g} -> {change.weight_decay:g}")
+            optimizer = self._with(optimizer, weight_decay=change.weight_decay)
+        if change.weight_decay_scale is not None and optimizer.weight_decay:
+            new = optimizer.weight_decay * change.weight_decay_scale
+            arm.applied("weight_decay_scale", f"{optimizer.weight_decay:g} -> {new:g}")
+            optimizer = self._with(optimizer, weight_decay=new)
         given["optimizer"] = optimizer
+        if change.label_smoothing is not None:
+            given["loss"] = self._smoothed(given.get("loss"), change.label_smoothing)
 
     def _other(self, old: Any, name: str) -> Any:
         """Return an optimizer of another kind at the same rate."""
@@ -89,6 +100,22 @@ class Compiling:
         kept = {k: config[k] for k in ("global_clipnorm", "clipnorm", "clipvalue") if config.get(k)}
         self._arm.applied("optimizer", f"{type(old).__name__} -> {kind.__name__}")
         return kind(learning_rate=_rate(old), **kept)
+
+    def _smoothed(self, loss: Any, share: float) -> Any:
+        """Return a cross-entropy with smoothed labels; any other loss as it is."""
+        found = self._keras.losses.get(loss) if isinstance(loss, str) else loss
+        name = str(getattr(found, "name", None) or getattr(found, "__name__", "")).lower()
+        logits = bool(getattr(found, "from_logits", False))
+        if name == "sparse_categorical_crossentropy":
+            new = _smoothed_classes(self._keras, share, logits)
+        elif name in ("categorical_crossentropy", "binary_crossentropy"):
+            kind = "CategoricalCrossentropy" if name[0] == "c" else "BinaryCrossentropy"
+            new = getattr(self._keras.losses, kind)(from_logits=logits, label_smoothing=share)
+        else:
+            self._arm.not_testable("label_smoothing", "the loss is not a cross-entropy that Keras brings")
+            return loss
+        self._arm.applied("label_smoothing", f"{share:g} in {name}")
+        return new
 
     def _with(self, optimizer: Any, **values: Any) -> Any:
         """Return an optimizer of the same kind and settings, but for these."""
@@ -119,6 +146,18 @@ def scaled_schedule(keras: Any, schedule: Any, scale: float) -> Any:
             return config
 
     return Scaled()
+
+
+def _smoothed_classes(keras: Any, share: float, logits: bool) -> Any:
+    """Return a loss for whole-number labels that smooths them."""
+
+    def smoothed_crossentropy(y_true: Any, y_pred: Any) -> Any:
+        classes = y_pred.shape[-1]
+        labels = keras.ops.cast(keras.ops.reshape(y_true, keras.ops.shape(y_pred)[:-1]), "int32")
+        target = keras.ops.one_hot(labels, classes) * (1 - share) + share / classes
+        return keras.ops.categorical_crossentropy(target, y_pred, from_logits=logits)
+
+    return smoothed_crossentropy
 
 
 def _rate(optimizer: Any) -> Any:

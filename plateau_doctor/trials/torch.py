@@ -22,9 +22,31 @@ from plateau_doctor.trials.torch_losses import Losses
 from plateau_doctor.trials.torch_rates import Rates
 from plateau_doctor.trials.torch_score import HeldOut, fingerprint
 
-__all__ = ["wrap"]
+__all__ = ["CAN", "CANNOT", "Training", "wrap"]
 
 LOGS = "logs"
+CAN = {  # knob -> where
+    "learning_rate": "any torch.optim.Optimizer; the script's own schedule keeps its shape",
+    "learning_rate_scale": "any torch.optim.Optimizer",
+    "schedule": "any torch.optim.Optimizer; in place of the script's own, but for warm_up",
+    "optimizer": "any torch.optim.Optimizer",
+    "clip_norm": "any torch.optim.Optimizer",
+    "batch_size_scale": "a DataLoader that makes its batches itself",
+    "weight_decay": "any optimizer with weight decay",
+    "weight_decay_scale": "any optimizer with weight decay",
+    "dropout": "dropout modules; before the last layer in a model without any",
+    "dropout_scale": "dropout modules",
+    "batch_normalization": "after dense and convolutional modules of a model without normalization",
+    "activation": "activation modules",
+    "initializer": "dense and convolutional modules",
+    "class_weights": "cross_entropy and binary_cross_entropy, by the labels seen so far",
+    "label_smoothing": "cross_entropy and binary_cross_entropy",
+    "normalize_inputs": "the first input of the model",
+    "shuffle": "a DataLoader over an indexed data set",
+    "augmentation": "image tensors",
+    "train_all_layers": "any model",
+    "early_stopping_patience": "a script that evaluates",
+}
 CANNOT = {
     "skip_connections": "the way through the network is the code of the model",
     "width_scale": "the sizes of the layers are set by the code of the model",
@@ -35,7 +57,7 @@ CANNOT = {
 
 def wrap(arm: Arm, torch: Any) -> None:
     """Wrap `torch.optim.Optimizer`, the loss functions and the data loaders."""
-    training = _Training(arm, torch)
+    training = Training(arm, torch)
     kind = torch.optim.Optimizer
     original = kind.add_param_group
 
@@ -52,7 +74,7 @@ def wrap(arm: Arm, torch: Any) -> None:
     _refuse_many(arm, torch)
 
 
-class _Training:
+class Training:
     """What goes on around the steps of all optimizers of the script."""
 
     def __init__(self, arm: Arm, torch: Any) -> None:
