@@ -33,7 +33,19 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 
-@click.command(context_settings={"ignore_unknown_options": False})
+def _knobs(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    """Print what a trial can turn in each framework, and end."""
+    if not wanted:
+        return
+    from plateau_doctor.trials.knobs import table
+
+    for knob in table():
+        head = f"{knob.name:<24} {knob.framework:<6} {'yes' if knob.can else 'no':<4}"
+        click.echo(click.wrap_text(knob.where, 80, head, " " * len(head)))
+    context.exit(OK)
+
+
+@click.command()
 @click.argument("run", metavar="RUN")
 @click.argument("script", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 @click.option(
@@ -63,6 +75,14 @@ __all__ = ["verify"]
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False), help="Pretrained weights.")
 @click.option("--from-checkpoint", "checkpoint", type=click.Path(exists=True), help="Where arms start from.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="The trial folder.")
+@click.option(
+    "--knobs",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_knobs,
+    help="Print what can be turned.",
+)
 @click.option("--dry-run", is_flag=True, help="Print arms, seeds, minutes and device, and train nothing.")
 @click.option("--format", "form", type=click.Choice(("full", "concise", "json")), default="full")
 @click.option(

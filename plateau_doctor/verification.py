@@ -31,6 +31,7 @@ from plateau_doctor.verdict import Verdict
 __all__ = ["Verification", "carried_out", "chosen_run", "folder_of", "plan_of", "verify"]
 
 SEEDS = 3
+LARGEST_SCRIPT = 1_000_000  # bytes
 SLOWEST, LEAST_TIMEOUT = (
     10.0,
     600.0,
@@ -142,7 +143,8 @@ def carried_out(
 
     def key(arm: Arm) -> str:
         order = replace(launch.order(arm), folder="")
-        return digest(vars(order), base.filled(order) if base is not None else how.script)
+        line = base.filled(order) if base is not None else how.script
+        return digest(vars(order), line, [_content(token) for token in line])
 
     with opened(launch.folder) as journal:
         train = journal.resumed(launch.train if how.train is None else trained_by(how.train, launch), key)
@@ -191,6 +193,16 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
 def folder_of(one: RunExamination, how: Verification) -> Path:
     """Return the trial folder, absolute: the one asked for, else one in the working directory named after the run."""
     return (how.folder or Path("plateau-doctor-trials") / _slug(one.run.name)).absolute()
+
+
+def _content(token: str) -> str:
+    """Return a digest of the script that a token names, empty where it names none: an edited one trains anew."""
+    try:
+        file = Path(token)
+        small = file.is_file() and file.stat().st_size <= LARGEST_SCRIPT
+        return digest(file.read_text(encoding="utf-8", errors="replace")) if small else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def _template(one: RunExamination, how: Verification) -> Template | None:

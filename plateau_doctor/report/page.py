@@ -213,7 +213,7 @@ def _section(
         spark="" if curve is None else sparkline(curve.values),
         charts=charts,
         findings=tuple(Finding(diagnosis, fixes_of(diagnosis, fixes)) for diagnosis in one.diagnoses),
-        framework=framework_of(one.run),
+        framework=framework_of(one),
         unlogged=_unlogged(one),
         alike=_alike(one),
         advice=BLIND if standing(one) == "undetermined" else "",

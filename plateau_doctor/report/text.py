@@ -158,7 +158,7 @@ def _tried(one: RunExamination, fixes: Mapping[str, Fix], page: Page) -> list[st
         lines += page.wrap(verdict_says(verdict), _VERDICT, label, "bold")
     for verdict in one.verdicts:
         if verdict.kind == "confirmed" and verdict.fix in fixes:
-            framework, snippet = _snippet(fixes[verdict.fix].snippets, framework_of(one.run))
+            framework, snippet = _snippet(fixes[verdict.fix].snippets, framework_of(one))
             where = f", in {FRAMEWORKS[framework]}:" if snippet else ""
             lines += page.wrap(f"{fixes[verdict.fix].title}{where}", _VERDICT, "  Change", "bold")
             lines += page.code(snippet, _VERDICT) if snippet else []
@@ -217,7 +217,7 @@ def _deciding(missing: Sequence[Missing], diagnosis: Diagnosis) -> list[Missing]
 def _what_to_do(one: RunExamination, fixes: Sequence[Fix], page: Page) -> list[str]:
     lines: list[str] = []
     for fix in fixes[:1]:
-        framework, snippet = _snippet(fix.snippets, framework_of(one.run))
+        framework, snippet = _snippet(fix.snippets, framework_of(one))
         where = f", in {FRAMEWORKS[framework]}:" if snippet else ""
         lines += page.wrap(f"{fix.title} ({fix.id}){where}", _LABEL, "  Fix", "bold")
         lines += page.code(snippet, _LABEL) if snippet else page.wrap(fix.advice, _LABEL)

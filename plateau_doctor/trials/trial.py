@@ -70,6 +70,7 @@ class Trial:
         peak_memory: Largest resident memory, bytes; 0 where unknown.
         tail: The end of its stderr.
         applied: Knob -> what was done.
+        held_on: What of the script was wrapped, empty where nothing was.
         run: What it logged, None where it logged nothing.
     """
 
@@ -87,6 +88,7 @@ class Trial:
     peak_memory: int = 0
     tail: str = ""
     applied: Mapping[str, str] = field(default_factory=dict)
+    held_on: str = ""
     run: Run | None = None
 
     @property
@@ -151,7 +153,9 @@ def judged(arm: Arm, ended: Ended, told: Outcome | None, run: Run | None) -> Tri
     )
     if told is None:
         return trial
-    return replace(trial, fingerprint=told.fingerprint, applied=dict(told.applied))
+    return replace(
+        trial, fingerprint=told.fingerprint, applied=dict(told.applied), held_on=told.held_on or ""
+    )
 
 
 def run_in(folder: Path) -> Run | None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from recordings import run
 
 from plateau_doctor import examination
 from plateau_doctor.letters import UsageError
@@ -13,6 +12,7 @@ from plateau_doctor.series import curve_of
 from plateau_doctor.trials.length import Length, length_of
 from plateau_doctor.trials.plan import MOST_FIXES, Asked, budget_of, fixes_to_try
 from plateau_doctor.verification import Verification, plan_of
+from trials.recordings import run
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "logs"
 FIXES = examination.load_fixes()

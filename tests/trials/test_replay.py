@@ -3,7 +3,6 @@
 from collections.abc import Generator, Sequence
 
 import pytest
-from recordings import run
 
 from plateau_doctor.examination import load_fixes
 from plateau_doctor.fix import Change, Fix
@@ -16,6 +15,7 @@ from plateau_doctor.trials.replay import replayed
 from plateau_doctor.trials.trial import Arm, Trial
 from plateau_doctor.trials.trouble import Trouble
 from plateau_doctor.verdict import Verdict
+from trials.recordings import run
 
 FIXES = load_fixes()
 LOWER, RAISE, SMOOTH, WEIGHTS = (

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import jsonschema
@@ -12,7 +13,12 @@ import pytest
 
 import plateau_doctor
 from plateau_doctor.cli import _run
+from plateau_doctor.cli_verify import _progress
+from plateau_doctor.fix import Change
+from plateau_doctor.trials.command import template
 from plateau_doctor.trials.order import Order
+from plateau_doctor.trials.plan import Budget, Plan
+from plateau_doctor.trials.trial import Trial
 
 SCHEMA = json.loads((Path(plateau_doctor.__file__).parent / "schema.json").read_text(encoding="utf-8"))
 PLACES = "--lr {learning_rate} --epochs {epochs} --seed {seed} --logdir {logdir}"
@@ -149,13 +155,18 @@ def test_a_command_that_cannot_be_filled_is_a_letter(
 
 
 def test_no_value_becomes_two_arguments_and_no_shell_runs(place: Path) -> None:
-    from plateau_doctor.trials.command import template
-    from plateau_doctor.trials.order import Order
-
     line = template("train --note '{optimizer}' {logdir} {epochs}; rm -rf $HOME", {"optimizer": "a b; c"})
     assert line.filled(Order(str(place), epochs=3)) == (
         *("train", "--note", "a b; c", f"{place}/logs", "3;", "rm", "-rf", "$HOME"),
     )
+
+
+def test_the_knobs_are_told_for_each_framework(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(["verify", "--knobs"]) == 0
+    text = capsys.readouterr().out
+    for one in fields(Change):
+        assert text.count(f"{one.name} ") >= 2
+    assert max(len(line) for line in text.splitlines()) <= 80
 
 
 @pytest.mark.usefixtures("place")
@@ -174,6 +185,26 @@ def test_several_runs_are_refused_by_name(place: Path, capsys: pytest.CaptureFix
 def test_nothing_to_verify_exits_3(place: Path) -> None:
     (place / "logs" / "history.csv").write_text("to do")
     assert verified("--fix", "lower_lr") == 3
+
+
+def test_an_edited_script_is_trained_anew(place: Path) -> None:
+    assert verified("--fix", "lower_lr") == 0
+    written(place, "raise SystemExit(3)")
+    assert verified("--fix", "lower_lr") == 5
+
+
+def test_progress_goes_to_a_terminal_with_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = Plan((), 3, Budget(3, None, None, None, ""))
+    arm = Trial(None, 0, "trained", loss=0.5)
+    _progress(plan)(arm)
+    assert capsys.readouterr().err == "", "stderr is no terminal here"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    _progress(plan)(arm)
+    said = capsys.readouterr()
+    assert said.err.startswith("control/seed-0: trained, score 0.5; 2 arms left at most, ")
+    assert said.out == ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
