@@ -187,6 +187,13 @@ def test_nothing_to_verify_exits_3(place: Path) -> None:
     assert verified("--fix", "lower_lr") == 3
 
 
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_an_edited_script_is_trained_anew(place: Path) -> None:
     assert verified("--fix", "lower_lr") == 0
     written(place, "raise SystemExit(3)")
@@ -207,7 +214,7 @@ def test_progress_goes_to_a_terminal_with_the_time_left(
     assert said.out == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupt_leaves_nothing_running_and_the_next_verify_repeats_nothing(
     place: Path, number: signal.Signals
 ) -> None:
@@ -225,16 +232,21 @@ def test_an_interrupt_leaves_nothing_running_and_the_next_verify_repeats_nothing
         if journal.is_file() and journal.read_text().endswith("\n") and (place / "pid").exists():
             break
         time.sleep(0.01)
-    pid = int((place / "pid").read_text())
+    pid = int((place / "pid").read_text() or 0)
     parent.send_signal(number)
-    assert parent.communicate(timeout=30)[1].endswith(b"interrupted\n")
-    assert parent.returncode == 130
-    assert not Path(f"/proc/{pid}").exists()
+    if number == signal.SIGKILL:  # nobody can clean up after that, but the next verify
+        assert parent.wait(30) == -number
+        assert Path(f"/proc/{pid}").exists()
+    else:
+        assert parent.communicate(timeout=30)[1].endswith(b"interrupted\n")
+        assert parent.returncode == 130
+        assert not Path(f"/proc/{pid}").exists()
     control = trials / "control" / "seed-0" / "logs" / "history.csv"
     before = control.stat().st_mtime_ns
     (place / "wait").unlink()
     assert verified("--fix", "lower_lr") == 0
     assert control.stat().st_mtime_ns == before
+    assert not _runs(pid)
 
 
 @pytest.mark.usefixtures("place")
