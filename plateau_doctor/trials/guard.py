@@ -19,7 +19,19 @@ __all__ = ["Guard", "install"]
 
 CHANGES = os.O_WRONLY | os.O_RDWR | os.O_TRUNC | os.O_APPEND
 TICK = 0.05  # seconds; the clock that stamps files may lag behind
-EVENTS = {"os.remove": "delete", "os.rename": "rename", "os.truncate": "overwrite", "os.rmdir": "delete"}
+EVENTS = {
+    "os.remove": "delete",
+    "os.rename": "rename",
+    "os.rmdir": "delete",
+    "os.truncate": "overwrite",
+    "shutil.rmtree": "delete",
+}
+FOLDERS = {
+    "os.remove": 1,
+    "os.rmdir": 1,
+    "os.rename": 2,
+    "shutil.rmtree": 1,
+}  # argument with the folder's descriptor
 
 
 class Guard:
@@ -57,12 +69,15 @@ class Guard:
             if isinstance(flags, int) and flags & CHANGES:
                 self._refuse("overwrite", path)
         elif event in EVENTS:
-            self._refuse(EVENTS[event], args[0])
+            place = FOLDERS.get(event, len(args))
+            self._refuse(EVENTS[event], args[0], *args[place : place + 1])
             if event == "os.rename" and not os.path.isdir(_text(args[1])):
-                self._refuse("overwrite", args[1])
+                self._refuse("overwrite", args[1], *args[3:4])
 
-    def _refuse(self, act: str, path: Any) -> None:
+    def _refuse(self, act: str, path: Any, folder: Any = None) -> None:
         name = _text(path)
+        if isinstance(folder, int) and folder >= 0:
+            name = os.path.join(os.path.realpath(f"/proc/self/fd/{folder}"), name)
         if name and self.was_there(name):
             self._arm.add("refused", f"would {act} {os.path.abspath(name)}")
             self._arm.write()
