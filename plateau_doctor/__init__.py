@@ -16,15 +16,17 @@ if TYPE_CHECKING:
     from plateau_doctor.examination import Examination, analyze
     from plateau_doctor.readers import read as read_runs
     from plateau_doctor.report import render
+    from plateau_doctor.verification import verify
 
 __version__ = "0.1.0"
-__all__ = ["Examination", "__version__", "analyze", "read_runs", "render"]
+__all__ = ["Examination", "__version__", "analyze", "read_runs", "render", "verify"]
 
 _HOMES = {
     "Examination": ("examination", "Examination"),
     "analyze": ("examination", "analyze"),
     "read_runs": ("readers", "read"),
     "render": ("report", "render"),
+    "verify": ("verification", "verify"),
 }
 
 

@@ -14,15 +14,27 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from plateau_doctor import __version__
+from plateau_doctor.cli_verify import verify
+from plateau_doctor.console import (
+    FINDINGS,
+    INTERNAL,
+    INTERRUPTED,
+    NOTHING,
+    OK,
+    USAGE,
+    existing,
+    roles_by_tag,
+    rules_folder,
+    wants_color,
+    write,
+)
 
 if TYPE_CHECKING:
     from plateau_doctor.examination import Examination
 
 __all__ = ["cli", "main"]
 
-OK, FINDINGS, USAGE, NOTHING, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 4, 130
 FORMATS = ("full", "concise", "json")
-ROLE_ALIASES = {"lr": "learning_rate", "accuracy": "val_metric"}
 SEVERITIES = ("note", "warning", "error")
 
 
@@ -120,18 +132,18 @@ def analyze(
     from plateau_doctor.letters import NothingToAnalyze
     from plateau_doctor.report import render
 
-    rules = examination.load_rules([_folder(folder) for folder in rule_folders])
-    roles = _tag_map(tag_map)
+    rules = examination.load_rules([rules_folder(name) for name in rule_folders])
+    roles = roles_by_tag(tag_map)
     command = " ".join(["plateau-doctor", *(a for a in sys.argv[1:])])
     found = examination.analyze(
-        _existing(paths), rules=rules, tag_map=roles, command=command, version=__version__
+        existing(paths), rules=rules, tag_map=roles, command=command, version=__version__
     )
     _check_tags(found, roles)
-    colored = color == "always" or (color == "auto" and output is None and _wants_color())
+    colored = color == "always" or (color == "auto" and output is None and wants_color())
     if not quiet or output:
-        _write(render(found, form, color=colored), output)
+        write(render(found, form, color=colored), output)
     if html:
-        _write(render(found, "html"), html)
+        write(render(found, "html"), html)
         click.echo(f"wrote {html}", err=True)
     if not found.runs:
         where = ", ".join(paths)
@@ -152,7 +164,7 @@ def inspect(path: str, tag_map: Sequence[str], form: str) -> int:
     from plateau_doctor.report import describe
     from plateau_doctor.run import Problem
 
-    found = [one for place in _existing([path]) for one in readers.read(place, _tag_map(tag_map))]
+    found = [one for place in existing([path]) for one in readers.read(place, roles_by_tag(tag_map))]
     click.echo(describe(found, form))
     if all(isinstance(one, Problem) for one in found):
         raise NothingToAnalyze(f"nothing to analyze: no training run was found in {path}")
@@ -185,7 +197,7 @@ def list_rules(rule_folders: Sequence[str]) -> int:
     """List every cause that is looked for."""
     from plateau_doctor import examination
 
-    for rule in examination.load_rules([_folder(folder) for folder in rule_folders]):
+    for rule in examination.load_rules([rules_folder(name) for name in rule_folders]):
         click.echo(f"{rule.cause} ({rule.family}, {rule.severity})")
         click.echo(click.wrap_text(rule.says, width=80, initial_indent="    ", subsequent_indent="    "))
     return OK
@@ -218,53 +230,6 @@ def calibrate(corpus: Path, output: Path, keep: Path | None) -> int:
     return OK
 
 
-def _existing(paths: Sequence[str]) -> list[Path]:
-    from plateau_doctor.letters import UsageError
-
-    for path in paths:
-        if not os.path.lexists(path):
-            raise UsageError(f"no file or folder is called {path!r}{_neighbor(Path(path))}")
-    return [Path(path) for path in paths]
-
-
-def _neighbor(path: Path) -> str:
-    """Return the nearest name that exists beside a path that does not."""
-    from plateau_doctor.letters import did_you_mean
-
-    try:
-        names = [entry.name for entry in path.absolute().parent.iterdir()]
-    except OSError:
-        return ""
-    return did_you_mean(path.name, names)
-
-
-def _folder(folder: str) -> Path:
-    from plateau_doctor.letters import UsageError
-
-    if not Path(folder).is_dir():
-        raise UsageError(f"--rules {folder}: no such folder")
-    return Path(folder)
-
-
-def _tag_map(pairs: Sequence[str]) -> dict[str, str]:
-    """Return tag -> role from ROLE=TAG options."""
-    from plateau_doctor.letters import UsageError, did_you_mean
-    from plateau_doctor.roles import ROLES
-
-    mapped: dict[str, str] = {}
-    for pair in pairs:
-        role, equals, tag = pair.partition("=")
-        role = ROLE_ALIASES.get(role, role)
-        if not equals or not tag:
-            raise UsageError(f"--tag-map {pair}: expected ROLE=TAG, e.g. train_loss=Loss/train")
-        if role not in ROLES:
-            raise UsageError(
-                f"--tag-map {pair}: no role is called {role!r}{did_you_mean(role, ROLES)}\nroles: {', '.join(ROLES)}"
-            )
-        mapped[tag] = role
-    return mapped
-
-
 def _check_tags(found: Examination, tag_map: Mapping[str, str]) -> None:
     """Refuse a --tag-map that names a tag which no run has."""
     from plateau_doctor.letters import UsageError, did_you_mean
@@ -288,17 +253,4 @@ def _fails(found: Examination, fail_on: str, min_confidence: str) -> bool:
     )
 
 
-def _wants_color() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def _write(text: str, path: str | None) -> None:
-    from plateau_doctor.letters import UsageError
-
-    if path is None:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        return
-    try:
-        Path(path).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+cli.add_command(verify)

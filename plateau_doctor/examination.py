@@ -15,6 +15,9 @@ from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.rule import Rule
 from plateau_doctor.run import Problem, Run
 from plateau_doctor.siblings import Family, Siblings
+from plateau_doctor.trials.trial import Trial
+from plateau_doctor.trials.trouble import Silence
+from plateau_doctor.verdict import Verdict
 
 __all__ = ["Examination", "RunExamination", "analyze", "examine", "load_fixes", "load_rules"]
 
@@ -35,6 +38,10 @@ class RunExamination:
         undetermined: None, or the look-alikes left when a stuck run has no cause above the threshold.
         missing: Logs that would decide, the cheapest first.
         primary: Tag of the series the state was judged by, None without one.
+        trials: Training runs made to test a fix.
+        verdicts: What they came to, in the order the fixes were tried.
+        silences: Fix -> the signs that accuse its causes, measured again in its trials.
+        untested: Fix -> why it was not tried.
     """
 
     run: Run
@@ -46,6 +53,10 @@ class RunExamination:
     missing: tuple[Missing, ...] = ()
     checked: tuple[str, ...] = ()
     primary: str | None = None
+    trials: tuple[Trial, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    silences: Mapping[str, tuple[Silence, ...]] = field(default_factory=dict)
+    untested: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,6 +43,9 @@ class Recorder:
             classifier, the recall of each class are recorded after each epoch.
         labels: The training labels, shape (n,) or one-hot (n, classes): their number, classes and majority
             share become settings.
+        first_step: Updates before this training, where it goes on from another; by default those that its
+            optimizer counts.
+        first_epoch: Epochs before it.
     """
 
     model: Any  # the Keras callback's own property
@@ -61,10 +64,13 @@ class Recorder:
         histograms: bool = True,
         validation_data: Any = None,
         labels: Any = None,
+        first_step: int | None = None,
+        first_epoch: int = 0,
     ) -> None:
         super().__init__()
         self._logdir, self._every, self._histograms = logdir, max(1, every), histograms
         self._validation, self._labels = validation_data, labels
+        self._first_step, self._first_epoch = first_step, first_epoch
         self._tape: Tape | None = None
         self._gradients: _Gradients | None = None
 
@@ -72,7 +78,9 @@ class Recorder:
     def on_train_begin(self, logs: Logs = None) -> None:  # noqa: ARG002
         """Open the file and wrap the optimizer."""
         self._tape = Tape(self._logdir, self._histograms)
-        self._step = self._next = self._next_loss = int(_array(inner_optimizer(self.model).iterations))
+        counted = int(_array(inner_optimizer(self.model).iterations))
+        self._step = counted if self._first_step is None else self._first_step
+        self._next = self._next_loss = self._step
         self._next_activations = self._step
         self._before: dict[str, np.ndarray] = {}
         self._kernels: dict[str, Any] = {}
@@ -115,7 +123,7 @@ class Recorder:
         held_out = self._held_out
         scores = or_none("recall", held_out.scores) if held_out else None
         self._held_out = held_out if scores is not None else None
-        tape.epoch(self._step, epoch + 1, self._rate, values, scores)
+        tape.epoch(self._step, self._first_epoch + epoch + 1, self._rate, values, scores)
         if self._probe and held_out and self._step >= self._next_activations:
             outputs = self._probe(held_out.probe)
             tape.activations(self._step, {name: _array(out) for name, out in outputs.items()})

@@ -42,6 +42,7 @@ class Recorder:
         logdir: Folder of the run; one event file is written into it.
         every: Steps between two records of gradients, weights and activations.
         histograms: Whether histograms are written, beside norms and ratios.
+        first_step: Updates before this training, where it goes on from another.
         settings: What only the script knows: `batch_size`, `samples`, `classes`, `steps_per_epoch` ...
     """
 
@@ -54,11 +55,12 @@ class Recorder:
         logdir: str | Path,
         every: int = 50,
         histograms: bool = True,
+        first_step: int = 0,
         **settings: Setting,
     ) -> None:
         self._model, self._optimizer = model, optimizer
         self._every, self._histograms = max(1, every), histograms
-        self._step, self._next_loss = 0, 0
+        self._step = self._next_loss = first_step
         self._tape: Tape | None = None
         self._handles: list[Any] = []
         self._before: dict[str, np.ndarray] = {}
@@ -73,18 +75,20 @@ class Recorder:
         self.close()
 
     @never_raises
-    def log(self, epoch: float | None = None, **values: Any) -> None:
+    def log(self, epoch: float | None = None, learning_rate: float | None = None, **values: Any) -> None:
         """Write numbers, or tensors of one element, at the present step.
 
         `val_loss` becomes `validation/loss`, `loss` becomes `train/loss`. A name that ends in `_step` may be
-        given on every batch: every tenth is kept. The learning rate goes with all that is kept.
+        given on every batch: every tenth is kept. The learning rate goes with all that is kept: the
+        optimizer's own, if none is given.
         """
         numbers = {name: _number(value) for name, value in values.items() if not name.endswith("_step")}
         if self._step >= self._next_loss:
             self._next_loss = self._step + LOSS_EVERY
             numbers |= {name: _number(value) for name, value in values.items() if name.endswith("_step")}
         if numbers or epoch is not None:
-            self._open().epoch(self._step, epoch, float(self._optimizer.param_groups[0]["lr"]), numbers)
+            rate = float(self._optimizer.param_groups[0]["lr"]) if learning_rate is None else learning_rate
+            self._open().epoch(self._step, epoch, rate, numbers)
 
     @never_raises
     def log_classes(self, truth: Any, predicted: Any) -> None:

@@ -19,7 +19,7 @@ from plateau_doctor.report.pictures import Band, Drawing, Stroke
 from plateau_doctor.run import Run
 from plateau_doctor.series import Curve, curve_of
 
-__all__ = ["Chart", "Key", "curve_charts", "gradient_chart", "sparkline"]
+__all__ = ["Chart", "Key", "curve_charts", "gradient_chart", "sparkline", "trial_chart"]
 
 MOST_POINTS = 500  # drawn of one curve
 MOST_BANDS = 6
@@ -99,6 +99,42 @@ def gradient_chart(run: Run) -> Chart | None:
         tuple(_heat_notes(norms.shape, part.shape, int((~np.isfinite(values)).sum()))),
         int(values.size),
         int(norms.size),
+    )
+
+
+def trial_chart(fix: str, control: Sequence[Run], treated: Sequence[Run]) -> Chart | None:
+    """Return the curves of control and treated arms of a fix, one line a seed; None where they have none.
+
+    Drawn is the validation loss, else the training loss, else a validation metric.
+    """
+    for role in ("val_loss", "train_loss", "val_metric"):
+        sides = {
+            look: [curve for run in runs if (curve := _drawable(run, role)) is not None]
+            for look, runs in (("control", control), ("treated", treated))
+        }
+        if all(sides.values()):
+            break
+    else:
+        return None
+    curves = [curve for side in sides.values() for curve in side]
+    axis = _axis(curves)
+    strokes = tuple(_stroke(curve, axis, look) for look, side in sides.items() for curve in side)
+    drawing = Drawing(role.replace("_", " "), axis, strokes, (), (), _spans_decades(curves), None)
+    ends = {look: float(np.mean([curve.values[-1] for curve in side])) for look, side in sides.items()}
+    return Chart(
+        f"Control and {fix}",
+        pictures.curves(drawing),
+        f"{drawing.title} by {axis}: control ends at {ends['control']:.3g}, with {fix} at {ends['treated']:.3g}.",
+        tuple(
+            Key(name, side[0].tag, look)
+            for (look, side), name in zip(sides.items(), ("control", fix), strict=True)
+        ),
+        (
+            f"one line a seed, {len(sides['control'])} and {len(sides['treated'])}",
+            *(["log scale"] if drawing.log else []),
+        ),
+        sum(len(stroke.x) for stroke in strokes),
+        sum(len(curve.values) for curve in curves),
     )
 
 

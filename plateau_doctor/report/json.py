@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from plateau_doctor.examination import Examination, RunExamination
     from plateau_doctor.plateau import Plateau
     from plateau_doctor.run import Problem
+    from plateau_doctor.trials.trial import Trial
+    from plateau_doctor.verdict import Verdict
 
 __all__ = ["SCHEMA_VERSION", "render", "to_json"]
 
@@ -53,8 +55,31 @@ def _run(one: RunExamination) -> Json:
         "missing": [{"log": m.log, "would_decide": list(m.would_decide), "how": m.how} for m in one.missing],
         "roles": dict(sorted(roles.items())),
         "problems": _problems(one.run.problems),
-        "trials": [],
-        "verdicts": [],
+        "trials": [_trial(trial) for trial in one.trials],
+        "verdicts": [_verdict(verdict) for verdict in one.verdicts],
+    }
+
+
+def _trial(trial: Trial) -> Json:
+    return {
+        "fix": trial.fix,
+        "arm": trial.arm,
+        "seed": trial.seed,
+        "outcome": trial.outcome,
+        "steps": _finite(trial.steps),
+        "seconds": _finite(trial.seconds),
+        "score": _finite(trial.score),
+    }
+
+
+def _verdict(verdict: Verdict) -> Json:
+    numbers = {name: _finite(getattr(verdict, name)) for name in ("gain", "low", "high")}
+    return {
+        "fix": verdict.fix,
+        "kind": verdict.kind,
+        **numbers,
+        "seeds": verdict.seeds,
+        "cost": _finite(verdict.cost),
     }
 
 

@@ -14,6 +14,7 @@ from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.report.charts import Chart, curve_charts, gradient_chart, sparkline
 from plateau_doctor.report.siblings import families_say
+from plateau_doctor.report.tried import Tried, trial_charts, tried_of
 from plateau_doctor.report.words import (
     BLIND,
     Standing,
@@ -88,6 +89,8 @@ class Section:
         drawn: Points drawn.
         points: Points there are of the drawn curves.
         folded: Shown folded, because the page has many runs.
+        tried: What trials of its fixes came to, None without trials.
+        trial_charts: Curves of control and treated, one chart a fix.
     """
 
     anchor: str
@@ -114,6 +117,8 @@ class Section:
     drawn: int
     points: int
     folded: bool
+    tried: Tried | None
+    trial_charts: tuple[Chart, ...]
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,7 @@ def _section(
     one: RunExamination, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
 ) -> Section:
     charts = _charts(one) if charted else ()
+    of_trials = trial_charts(one) if charted else ()
     curve = primary_curve(one.run)
     return Section(
         anchor=_anchor(one.run.name, taken),
@@ -207,7 +213,7 @@ def _section(
         spark="" if curve is None else sparkline(curve.values),
         charts=charts,
         findings=tuple(Finding(diagnosis, fixes_of(diagnosis, fixes)) for diagnosis in one.diagnoses),
-        framework=framework_of(one.run),
+        framework=framework_of(one),
         unlogged=_unlogged(one),
         alike=_alike(one),
         advice=BLIND if standing(one) == "undetermined" else "",
@@ -216,9 +222,11 @@ def _section(
         settings=tuple((str(key), value) for key, value in one.run.settings.items()),
         problems=one.run.problems[:MOST_PROBLEMS],
         more_problems=max(0, len(one.run.problems) - MOST_PROBLEMS),
-        drawn=sum(chart.drawn for chart in charts),
-        points=sum(chart.points for chart in charts),
+        drawn=sum(chart.drawn for chart in (*charts, *of_trials)),
+        points=sum(chart.points for chart in (*charts, *of_trials)),
         folded=folded,
+        tried=tried_of(one, fixes) if one.verdicts else None,
+        trial_charts=of_trials,
     )
 
 

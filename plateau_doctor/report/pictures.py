@@ -24,6 +24,8 @@ FONT = "system-ui, sans-serif"
 LOOKS = {
     "train": ("var(--s1,#2a6fdb)", [1, 0]),
     "validation": ("var(--s2,#b4530a)", [5, 3]),
+    "control": ("var(--s1,#2a6fdb)", [1, 0]),
+    "treated": ("var(--s2,#b4530a)", [5, 3]),
     "rate": ("currentColor", [1, 0]),
 }
 LOST = "\N{MULTIPLICATION SIGN}"  # stands where a number is NaN or Inf

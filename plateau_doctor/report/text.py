@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import visible
 from plateau_doctor.report.siblings import families_say
+from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
 from plateau_doctor.report.words import (
     BLIND,
     STATES,
@@ -53,6 +54,7 @@ _SGR = {
 _MARKS = {"sick": "✗", "undetermined": "?", "fine": "✓", "not judged": "·"}
 _ASCII = {"✗": "x", "✓": "v", "·": "-", "…": "...", "│": "|"}
 _LABEL = 10  # columns of "  Cause   "
+_VERDICT = 11
 
 
 @dataclass(frozen=True)
@@ -139,16 +141,63 @@ def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]
         )
     elif kind == "undetermined":
         lines += _open(one, page)
-    elif one.checked:
+    elif one.checked and not one.verdicts:
         lines += page.wrap("; ".join(one.checked), 11, "  Checked", "dim")
+    if one.verdicts:
+        lines += _tried(one, examination.fixes, page)
     if one.run.problems:
         lines += _problems(one.run.problems, page)
+    return lines
+
+
+def _tried(one: RunExamination, fixes: Mapping[str, Fix], page: Page) -> list[str]:
+    """Say what the trials came to: verdicts, the change confirmed, the arms, the signs, what was not tried."""
+    lines: list[str] = [""]
+    for rank, verdict in enumerate(one.verdicts):
+        label = "" if rank else "  Verdict"
+        lines += page.wrap(verdict_says(verdict), _VERDICT, label, "bold")
+    for verdict in one.verdicts:
+        if verdict.kind == "confirmed" and verdict.fix in fixes:
+            framework, snippet = _snippet(fixes[verdict.fix].snippets, framework_of(one))
+            where = f", in {FRAMEWORKS[framework]}:" if snippet else ""
+            lines += page.wrap(f"{fixes[verdict.fix].title}{where}", _VERDICT, "  Change", "bold")
+            lines += page.code(snippet, _VERDICT) if snippet else []
+    lines.append("")
+    lines += _table(arms_table(one.trials), page)
+    for trial in one.trials:
+        if trial.why:
+            lines += page.wrap(f"{trial.name}: {trial.why}", 4, "  !")
+    said = [
+        said
+        for verdict in one.verdicts
+        for said in silence_says(verdict.fix, one.silences.get(verdict.fix, ()))
+    ]
+    for line in said:
+        lines += page.wrap(line, 4, "  -")
+    for name, why in one.untested.items():
+        lines += page.wrap(f"{name}: {why}", 4, "  ?")
     return lines
 
 
 def _answer(one: RunExamination) -> str:
     healthy = one.state == "improving" and not one.diagnoses
     return f"No plateau found: {one.headline}." if healthy else sentence(one)
+
+
+def _table(table: Sequence[Sequence[str]], page: Page) -> list[str]:
+    """Return the arms as lines; memory is left out where they would not fit."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    if sum(widths) + 2 * len(widths) > page.width:
+        kept = [i for i, head in enumerate(table[0]) if head != "memory"]
+        table, widths = [[row[i] for i in kept] for row in table], [widths[i] for i in kept]
+    lines = []
+    for rank, row in enumerate(table):
+        cells = [
+            c.ljust(w) if i in (0, 2) else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(page.paint(("  " + "  ".join(cells)).rstrip(), "" if rank else "dim"))
+    return lines
 
 
 def _why(one: RunExamination, page: Page) -> list[str]:
@@ -168,7 +217,7 @@ def _deciding(missing: Sequence[Missing], diagnosis: Diagnosis) -> list[Missing]
 def _what_to_do(one: RunExamination, fixes: Sequence[Fix], page: Page) -> list[str]:
     lines: list[str] = []
     for fix in fixes[:1]:
-        framework, snippet = _snippet(fix.snippets, framework_of(one.run))
+        framework, snippet = _snippet(fix.snippets, framework_of(one))
         where = f", in {FRAMEWORKS[framework]}:" if snippet else ""
         lines += page.wrap(f"{fix.title} ({fix.id}){where}", _LABEL, "  Fix", "bold")
         lines += page.code(snippet, _LABEL) if snippet else page.wrap(fix.advice, _LABEL)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from plateau_doctor.diagnosis import Diagnosis, Evidence, Missing
     from plateau_doctor.examination import Examination, RunExamination
     from plateau_doctor.fix import Fix
-    from plateau_doctor.run import Problem, Run
+    from plateau_doctor.run import Problem
 
 __all__ = [
     "BLIND",
@@ -54,6 +54,7 @@ _FRAMEWORKS = {
     "torch": "torch",
     "lightning": "torch",
     "huggingface": "torch",
+    "transformers": "torch",
 }
 
 
@@ -126,12 +127,13 @@ def grouped(missing: Sequence[Missing]) -> list[tuple[str, str]]:
     return [(", ".join(logs), how) for how, logs in by_line.items()]
 
 
-def framework_of(run: Run) -> str:
-    """Return the framework that a run was likely trained with, `keras` or `torch`, by what it logged.
+def framework_of(one: RunExamination) -> str:
+    """Return the framework that a run was likely trained with, `keras` or `torch`, by its trials or what it logged.
 
     A setting `framework` decides, then the format's name, then the names that only Keras' callbacks give.
     """
-    for text in (str(run.settings.get("framework", "")), run.format):
+    run, held_on = one.run, " ".join(trial.held_on for trial in one.trials)
+    for text in (held_on, str(run.settings.get("framework", "")), run.format):
         for word, framework in _FRAMEWORKS.items():
             if word in text.lower():
                 return framework

@@ -71,7 +71,8 @@ class Outcome:
         seeds: Seeds that the script set, as it set them (before the offset).
         fingerprint: Digest of the weights at the end: equal across seeds means that the seed had no effect.
         redirected: Files that the script meant to write and that went into the folder instead.
-        refused: Files that existed before and that it tried to overwrite or delete.
+        refused: What was refused, in words ("would overwrite /data/labels.csv"): changes to files that existed before.
+        problems: What went wrong in the wrap itself, or why this training is not run ("WORLD_SIZE=4: ...").
         seconds: Wall time from the first step to the last.
         peak_memory: Largest resident memory in bytes.
     """
@@ -90,6 +91,7 @@ class Outcome:
     fingerprint: str | None = None
     redirected: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     seconds: float = 0.0
     peak_memory: int = 0
 

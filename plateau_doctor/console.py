@@ -1,0 +1,93 @@
+"""What every command shares: exit codes, paths and tags from the command line, and where text is written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = [
+    "FINDINGS",
+    "INCONCLUSIVE",
+    "INTERNAL",
+    "INTERRUPTED",
+    "NOTHING",
+    "OK",
+    "USAGE",
+    "existing",
+    "roles_by_tag",
+    "rules_folder",
+    "wants_color",
+    "write",
+]
+
+OK, FINDINGS, USAGE, NOTHING, INTERNAL, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+ROLE_ALIASES = {"lr": "learning_rate", "accuracy": "val_metric"}
+
+
+def existing(paths: Sequence[str]) -> list[Path]:
+    """Return the paths, each of which exists; a letter with the nearest name for one that does not."""
+    from plateau_doctor.letters import UsageError
+
+    for path in paths:
+        if not os.path.lexists(path):
+            raise UsageError(f"no file or folder is called {path!r}{_neighbor(Path(path))}")
+    return [Path(path) for path in paths]
+
+
+def _neighbor(path: Path) -> str:
+    """Return the nearest name that exists beside a path that does not."""
+    from plateau_doctor.letters import did_you_mean
+
+    try:
+        names = [entry.name for entry in path.absolute().parent.iterdir()]
+    except OSError:
+        return ""
+    return did_you_mean(path.name, names)
+
+
+def rules_folder(folder: str) -> Path:
+    """Return a folder with rules, which exists."""
+    from plateau_doctor.letters import UsageError
+
+    if not Path(folder).is_dir():
+        raise UsageError(f"--rules {folder}: no such folder")
+    return Path(folder)
+
+
+def roles_by_tag(pairs: Sequence[str]) -> dict[str, str]:
+    """Return tag -> role from ROLE=TAG options."""
+    from plateau_doctor.letters import UsageError, did_you_mean
+    from plateau_doctor.roles import ROLES
+
+    mapped: dict[str, str] = {}
+    for pair in pairs:
+        role, equals, tag = pair.partition("=")
+        role = ROLE_ALIASES.get(role, role)
+        if not equals or not tag:
+            raise UsageError(f"--tag-map {pair}: expected ROLE=TAG, e.g. train_loss=Loss/train")
+        if role not in ROLES:
+            raise UsageError(
+                f"--tag-map {pair}: no role is called {role!r}{did_you_mean(role, ROLES)}\nroles: {', '.join(ROLES)}"
+            )
+        mapped[tag] = role
+    return mapped
+
+
+def wants_color() -> bool:
+    """Whether stdout is a terminal that wants color."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def write(text: str, path: str | None) -> None:
+    """Write text to stdout, or to a file; a letter where that cannot be written."""
+    from plateau_doctor.letters import UsageError
+
+    if path is None:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        return
+    try:
+        Path(path).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None

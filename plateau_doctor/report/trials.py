@@ -1,0 +1,129 @@
+"""What trials came to, in words: the plan before, the verdict in a sentence, the table of arms, the signs after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from plateau_doctor.report.words import counted, number
+
+if TYPE_CHECKING:
+    from plateau_doctor.examination import RunExamination
+    from plateau_doctor.trials.plan import Plan
+    from plateau_doctor.trials.trial import Trial
+    from plateau_doctor.trials.trouble import Silence
+    from plateau_doctor.verdict import Verdict
+
+__all__ = ["HEADS", "arms_table", "effect", "plan_says", "silence_says", "span", "verdict_says"]
+
+HEADS = ("arm", "seed", "outcome", "epochs", "steps", "seconds", "memory", "score")
+MEGA = 1e6
+SHORT = {"nothing to hold on to": "no hold"}  # in the table; why is told below it
+
+
+def verdict_says(verdict: Verdict) -> str:
+    """Return the verdict on a fix in one sentence, with its numbers."""
+    if verdict.gain is None:
+        return f"{verdict.fix} {_is(verdict)}: {verdict.why}."
+    numbers = [one for one in (_interval(verdict), counted(verdict.seeds, "seed"), _cost(verdict)) if one]
+    return (
+        f"{verdict.fix} {_is(verdict)}: {effect(verdict.gain, verdict.unit)} with it than without "
+        f"({', '.join(numbers)}); {verdict.why}."
+    )
+
+
+def effect(gain: float, unit: str) -> str:
+    """Return an effect in words: how much lower the held-out loss ends, or how much higher the metric."""
+    if unit == "points":
+        return f"the held-out metric ends {abs(gain):.1f} points {'higher' if gain >= 0 else 'lower'}"
+    share = abs(1 - math.exp(-gain))
+    return f"the held-out loss ends {share:.1%} {'lower' if gain >= 0 else 'higher'}"
+
+
+def span(verdict: Verdict) -> str:
+    """Return an interval in the unit of its effect, empty where it has none; above 0 is better."""
+    if verdict.low is None or verdict.high is None:
+        return ""
+    if verdict.unit == "points":
+        return f"{verdict.low:+.1f} to {verdict.high:+.1f} points"
+    ends = [1 - math.exp(-min(700.0, max(-700.0, end))) for end in (verdict.low, verdict.high)]
+    return f"{ends[0]:+.1%} to {ends[1]:+.1%} lower"
+
+
+def silence_says(fix: str, silences: Sequence[Silence]) -> list[str]:
+    """Return what became of the signs that accuse a cause, one sentence a sign."""
+    said = []
+    for one in silences:
+        what = (
+            "fell silent"
+            if one.fell_silent
+            else "did not fall silent"
+            if 2 * one.control > one.arms
+            else "is rare"
+        )
+        said.append(
+            f"with {fix}, a sign of {one.cause} {what}: seen in {one.treated} of {one.arms} treated arms and in "
+            f"{one.control} of {one.arms} controls: {one.says}"
+        )
+    return said
+
+
+def arms_table(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
+    """Return the table of arms, its heads first; every row fits 68 columns unless a fix has a long name."""
+    ordered = sorted(trials, key=lambda one: (one.fix is not None, one.fix or "", one.seed))
+    return [HEADS, *(_row(one) for one in ordered)]
+
+
+def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
+    """Return what a verification would train, for a dry run: arms, seeds, minutes and device."""
+    arms = (1 + len(plan.fixes)) * plan.seeds
+    seconds = plan.budget.seconds
+    cap = " and ".join(
+        counted(n, unit) for n, unit in ((plan.budget.epochs, "epoch"), (plan.budget.steps, "step")) if n
+    )
+    lines = [
+        f"run      {one.run.name}",
+        f"arms     control, {', '.join(fix.id for fix in plan.fixes)}" if plan.fixes else "arms     none",
+        f"seeds    {plan.seeds} each, {counted(arms, 'arm')} at most; fewer where a verdict is clear sooner",
+        f"budget   {cap or 'unknown'} an arm: {plan.budget.says}",
+        "schedule a schedule of the script's own that follows its number of epochs ends with the budget",
+        f"minutes  {'unknown: the log holds no wall times' if seconds is None else _minutes(seconds, arms)}",
+        f"device   {device}",
+    ]
+    if not plan.budget.reaches:
+        lines.append("note     the budget does not reach the onset of the trouble")
+    return "\n".join(lines + [f"not tried: {name}: {why}" for name, why in plan.untestable.items()])
+
+
+def _minutes(seconds: float, arms: int) -> str:
+    return f"about {seconds / 60:.1f} an arm, {seconds * arms / 60:.1f} in all, one after another"
+
+
+def _is(verdict: Verdict) -> str:
+    return "failed to run" if verdict.kind == "failed" else f"is {verdict.kind}"
+
+
+def _interval(verdict: Verdict) -> str:
+    found = span(verdict)
+    return f"{1 - verdict.alpha:.1%} interval {found}" if found and verdict.alpha is not None else ""
+
+
+def _cost(verdict: Verdict) -> str:
+    return "" if verdict.cost is None else f"at the cost of {verdict.cost:.2g} original runs"
+
+
+def _row(one: Trial) -> tuple[str, ...]:
+    memory = f"{one.peak_memory / MEGA:.0f} MB" if one.peak_memory else "?"
+    seconds = "?" if one.seconds is None else f"{one.seconds:.1f}"
+    score = "NaN" if one.outcome == "nan" else number(one.score)
+    return (
+        one.fix or one.arm,
+        str(one.seed),
+        SHORT.get(one.outcome, one.outcome),
+        number(one.epochs),
+        number(one.steps),
+        seconds,
+        memory,
+        score,
+    )

@@ -1,0 +1,62 @@
+"""What the HTML template sees of trials: verdicts, arms, curves of control and treated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plateau_doctor.report.charts import Chart, trial_chart
+from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
+
+if TYPE_CHECKING:
+    from plateau_doctor.examination import RunExamination
+    from plateau_doctor.fix import Fix
+
+__all__ = ["Tried", "trial_charts", "tried_of"]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What the trials of a run's fixes came to.
+
+    Attributes:
+        verdicts: (kind, sentence) of each fix, in the order tried.
+        heads: Of the table of arms.
+        arms: Its rows.
+        signs: What became of the signs that accused a cause.
+        notes: Arms that did not train, and fixes that were not tried, and why.
+        change: The fix that was confirmed, None where none was.
+    """
+
+    verdicts: tuple[tuple[str, str], ...]
+    heads: tuple[str, ...]
+    arms: tuple[tuple[str, ...], ...]
+    signs: tuple[str, ...]
+    notes: tuple[str, ...]
+    change: Fix | None
+
+
+def trial_charts(one: RunExamination) -> tuple[Chart, ...]:
+    """Return the curves of control and treated, one chart a fix."""
+    runs = {
+        fix: [t.run for t in one.trials if t.fix == fix and t.run is not None] for fix in _fixes_tried(one)
+    }
+    control = [trial.run for trial in one.trials if trial.fix is None and trial.run is not None]
+    charts = (trial_chart(fix, control, treated) for fix, treated in runs.items())
+    return tuple(chart for chart in charts if chart is not None)
+
+
+def _fixes_tried(one: RunExamination) -> list[str]:
+    return [verdict.fix for verdict in one.verdicts]
+
+
+def tried_of(one: RunExamination, fixes: Mapping[str, Fix]) -> Tried:
+    """Return what the trials of a run came to."""
+    heads, *arms = arms_table(one.trials)
+    signs = [said for fix in _fixes_tried(one) for said in silence_says(fix, one.silences.get(fix, ()))]
+    notes = [f"{trial.name}: {trial.why}" for trial in one.trials if trial.why]
+    notes += [f"{name}: {why}" for name, why in one.untested.items()]
+    verdicts = tuple((verdict.kind, verdict_says(verdict)) for verdict in one.verdicts)
+    change = next((fixes.get(verdict.fix) for verdict in one.verdicts if verdict.kind == "confirmed"), None)
+    return Tried(verdicts, heads, tuple(arms), tuple(signs), tuple(notes), change)

@@ -1,0 +1,203 @@
+"""The arm that this process trains: its order, what it did so far, and when it is at its cap.
+
+One process of a trial is the arm: the first that trains. Others that the script starts (workers that load
+data, a launcher) leave the outcome alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, cast
+
+from plateau_doctor.fix import Change
+from plateau_doctor.trials.order import Order, Outcome
+
+__all__ = ["LOOKED_FOR", "Arm", "guarded"]
+
+LOOKED_FOR = ("keras.Model.fit", "torch.optim.Optimizer.step", "lightning.Trainer", "transformers.Trainer")
+CLAIM = "claim"
+Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
+
+
+class Arm:
+    """What one child does.
+
+    Args:
+        order: What it was told.
+
+    Attributes:
+        order: The same.
+        change: The knobs to turn, typed.
+        outcome: What is known so far; `tell` adds to it.
+        scored: Whether there is a score at the end of the training so far.
+        crashed: Whether the script ends by an error.
+        at_end: Called as the process ends, before the last outcome is written.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.change = Change(**_typed(order.change))
+        self.outcome = Outcome(looked_for=LOOKED_FOR)
+        self.scored = False
+        self.crashed = False
+        self.at_end: list[Callable[[], None]] = []
+        self._pid = os.getpid()
+        self._first: float | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The trial's own folder."""
+        return Path(self.order.folder)
+
+    @property
+    def knobs(self) -> dict[str, object]:
+        """The knobs that are set, by name."""
+        values = {one.name: getattr(self.change, one.name) for one in fields(Change)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def at_cap(self) -> bool:
+        """Whether all steps or epochs of the order are done."""
+        return self.epochs_left == 0 or self.steps_left == 0
+
+    @property
+    def epochs_left(self) -> int | None:
+        """Epochs until the cap; None without one."""
+        return None if self.order.epochs is None else max(0, self.order.epochs - self.outcome.epochs)
+
+    @property
+    def steps_left(self) -> int | None:
+        """Optimizer steps until the cap; None without one."""
+        return None if self.order.steps is None else max(0, self.order.steps - self.outcome.steps)
+
+    def hold_on(self, to: str) -> None:
+        """Take note of what is wrapped; the first process of the trial that does so is the arm."""
+        if self.outcome.held_on is None:
+            with contextlib.suppress(FileExistsError):
+                (self.folder / CLAIM).touch(exist_ok=False)
+                (self.folder / CLAIM).write_text(str(self._pid), encoding="utf-8")
+            self.outcome = replace(self.outcome, held_on=to)
+            self.write()
+
+    def applied(self, knob: str, what: str) -> None:
+        """Take note that a knob is turned, in words."""
+        self.outcome = replace(self.outcome, applied={**self.outcome.applied, knob: what})
+
+    def not_testable(self, knob: str, why: str) -> None:
+        """Take note that a knob cannot be turned in this script."""
+        if self.outcome.not_testable.get(knob) != why:
+            self.outcome = replace(self.outcome, not_testable={**self.outcome.not_testable, knob: why})
+            self.write()
+
+    def seeded(self, seed: int) -> None:
+        """Take note of a seed that the script sets."""
+        if seed not in self.outcome.seeds and len(self.outcome.seeds) < 100:
+            self.outcome = replace(self.outcome, seeds=(*self.outcome.seeds, seed))
+
+    def tell(self, **values: Any) -> None:
+        """Set fields of the outcome."""
+        self.outcome = replace(self.outcome, **values)
+
+    def add(self, name: str, what: str) -> None:
+        """Add to one of the outcome's lists, once: `redirected`, `refused`, `problems`."""
+        known: tuple[str, ...] = getattr(self.outcome, name)
+        if what not in known and len(known) < 1000:
+            self.tell(**{name: (*known, what)})
+
+    def stepped(self, steps: int = 1) -> None:
+        """Count optimizer steps."""
+        now = time.monotonic()
+        self._first = now if self._first is None else self._first
+        done = self.outcome
+        self.outcome = replace(done, steps=done.steps + steps, seconds=now - self._first)
+
+    def begin(self) -> None:
+        """Start the clock, before the first step."""
+        self._first = time.monotonic() if self._first is None else self._first
+
+    def leave(self) -> NoReturn:
+        """End the script at the cap: there is nothing left to learn from it.
+
+        What follows a training (saving, plotting, testing) would cost time and might fail for what a short
+        training has not made. SystemExit runs the script's `finally` clauses and exit handlers. In another
+        than the main thread it would end only that thread, so the process ends there.
+        """
+        self.tell(ended="cap")
+        self.write()
+        if threading.current_thread() is not threading.main_thread():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
+        raise SystemExit(0)
+
+    def close(self) -> None:
+        """Write the last outcome, as the process ends."""
+        for do in self.at_end:
+            with told(self, "at the end"):
+                do()
+        if self.outcome.ended is None and not self.crashed and self.outcome.held_on:
+            self.tell(ended="script")
+        if self.outcome.held_on:
+            for knob in self.knobs:
+                if knob not in {**self.outcome.applied, **self.outcome.not_testable}:
+                    self.not_testable(knob, "nothing in this script took it")
+        self.write()
+
+    def write(self) -> None:
+        """Write what is known so far, if this process is the arm or nobody is."""
+        if os.getpid() != self._pid or not self._mine():
+            return
+        self.tell(peak_memory=_peak_memory())
+        with contextlib.suppress(OSError):  # a full disk; the parent misses the outcome and says so
+            self.outcome.write(self.folder)
+
+    def _mine(self) -> bool:
+        try:
+            return (self.folder / CLAIM).read_text(encoding="utf-8") in ("", str(self._pid))
+        except OSError:
+            return self.folder.is_dir()
+
+
+def guarded(arm: Arm, what: str) -> Callable[[Wrapped], Wrapped]:
+    """Make a function of ours safe to call from a training: what it raises becomes a problem of the outcome."""
+
+    def decorate(function: Wrapped) -> Wrapped:
+        @wraps(function)
+        def safe(*args: Any, **kwargs: Any) -> Any:
+            with told(arm, what):
+                return function(*args, **kwargs)
+
+        return cast(Wrapped, safe)
+
+    return decorate
+
+
+@contextlib.contextmanager
+def told(arm: Arm, what: str) -> Iterator[None]:
+    """Turn an error inside into a problem of the outcome, and go on."""
+    try:
+        yield
+    except Exception as error:
+        arm.add("problems", f"{what}: {type(error).__name__}: {error}")
+        arm.write()
+
+
+def _typed(knobs: Any) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in knobs.items() if v is not None}
+
+
+def _peak_memory() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,166 @@
+"""What a verification is going to train: fixes, seeds and budget, settled before the first arm starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from plateau_doctor.diagnosis import Diagnosis
+from plateau_doctor.fix import Fix
+from plateau_doctor.letters import UsageError, did_you_mean
+from plateau_doctor.plateau import Plateau
+from plateau_doctor.run import Run
+from plateau_doctor.trials.length import Length, length_of, onset_of, turn_of
+
+__all__ = ["Asked", "Budget", "Plan", "budget_of", "fixes_to_try"]
+
+SHARE = 0.2  # of the original run, where the trouble does not begin later
+HORIZON = 1 / 8  # of the original run, which a plateau must last to be one (see plateau.py)
+MOST_FIXES = 4  # without --fix
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for: at most one of the three ways to say a budget."""
+
+    share: float | None = None
+    epochs: int | None = None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long every arm trains, the same for all.
+
+    Attributes:
+        epochs: Most epochs; None where they are not known.
+        steps: Most steps; likewise.
+        share: The same as a share of the original run; None where its length is not known.
+        seconds: What one arm is expected to take; None where the log holds no wall times.
+        says: How it was come by, in a sentence.
+        reaches: Whether it reaches the onset of the trouble.
+    """
+
+    epochs: int | None
+    steps: int | None
+    share: float | None
+    seconds: float | None
+    says: str
+    reaches: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Fixes in the order they are tried, seeds, and the budget of each arm.
+
+    Attributes:
+        fixes: Fixes with a change, the likeliest first.
+        seeds: Seeds an arm is trained with at most.
+        budget: How long each trains.
+        untestable: Fix -> why it is not tried.
+    """
+
+    fixes: tuple[Fix, ...]
+    seeds: int
+    budget: Budget
+    untestable: Mapping[str, str] = field(default_factory=dict)
+
+
+def fixes_to_try(
+    diagnoses: Sequence[Diagnosis],
+    left: Sequence[Sequence[str]],
+    fixes: Mapping[str, Fix],
+    asked: Sequence[str] = (),
+) -> tuple[tuple[Fix, ...], dict[str, str]]:
+    """Return the fixes to try, the likeliest first, and fix -> why another is not tried.
+
+    A fix is worth the probability of each cause that names it (half as much for each cause that stands before, where
+    none was calibrated), over its place in that cause's list. At most four are tried without `asked`.
+
+    Args:
+        diagnoses: Causes named, the likeliest first.
+        left: The fixes of each look-alike left, where no cause is named.
+        fixes: All fixes, by id.
+        asked: Fixes that the user wants instead.
+
+    Raises:
+        UsageError: A fix that was asked for does not exist.
+    """
+    for name in asked:
+        if name not in fixes:
+            raise UsageError(f"no fix is called {name!r}{did_you_mean(name, fixes)}")
+    worth: dict[str, float] = {}
+    causes: list[tuple[float | None, Sequence[str]]] = [(d.probability, d.fixes) for d in diagnoses]
+    causes = causes or [(None, names) for names in left]
+    for rank, (probability, names) in enumerate(causes):
+        for place, name in enumerate(names):
+            likely = 0.5 ** (rank + 1) if probability is None else probability
+            worth[name] = worth.get(name, 0.0) + likely / (place + 1)
+    ranked = list(dict.fromkeys(asked)) or sorted(
+        worth, key=lambda name: (-worth[name], list(worth).index(name))
+    )
+    testable = [fixes[name] for name in ranked if name in fixes and fixes[name].change is not None]
+    why = {
+        name: "only a person can do it: it has advice, but no change that a trial can make"
+        for name in ranked
+        if name in fixes and fixes[name].change is None
+    }
+    return tuple(testable if asked else testable[:MOST_FIXES]), why
+
+
+def budget_of(run: Run, trouble: Plateau | None, asked: Asked) -> Budget:
+    """Return how long each arm trains.
+
+    By itself that is a fifth of the original run, or until one horizon after the onset of its trouble where that is
+    later: of its plateau, else of the rise of its validation loss.
+
+    Raises:
+        UsageError: The log does not tell what the budget is a share of.
+    """
+    length = length_of(run)
+    onset = onset_of(run, trouble) if trouble is not None else turn_of(run)
+    needed = 0.0 if onset is None else onset + HORIZON
+    if asked.epochs is not None:
+        share = asked.epochs / length.epochs if length.epochs else None
+        says = f"--epochs {asked.epochs}"
+        reaches = share is None or onset is None or share > onset
+        return Budget(asked.epochs, None, share, _times(length.seconds, share), says, reaches)
+    if length.epochs is None and length.steps is None:
+        raise UsageError(f"{run.name}: its log tells neither epochs nor steps; give --epochs")
+    if asked.minutes is not None:
+        if length.seconds is None:
+            raise UsageError(
+                f"{run.name}: its log holds no wall times to turn --minutes into epochs; give --epochs"
+            )
+        share = min(1.0, 60 * asked.minutes / length.seconds)
+        says = f"--minutes {asked.minutes:g}"
+    else:
+        share = min(1.0, max(SHARE if asked.share is None else asked.share, needed))
+        says = _in_words(share, SHARE if asked.share is None else asked.share, onset)
+    return _of(length, share, says, onset)
+
+
+def _of(length: Length, share: float, says: str, onset: float | None) -> Budget:
+    epochs = None if length.epochs is None else max(1, math.ceil(share * length.epochs - 1e-9))
+    steps = None if length.steps is None else max(1, math.ceil(share * length.steps - 1e-9))
+    return Budget(
+        epochs,
+        steps,
+        share,
+        _times(length.seconds, share),
+        says,
+        share > (onset if onset is not None else 0.0),
+    )
+
+
+def _in_words(share: float, asked: float, onset: float | None) -> str:
+    if onset is None or share <= asked:
+        return f"{share:.0%} of the original run"
+    return (
+        f"{share:.0%} of the original run: its trouble begins at {onset:.0%}, and a horizon is {HORIZON:.0%}"
+    )
+
+
+def _times(seconds: float | None, share: float | None) -> float | None:
+    return None if seconds is None or share is None else seconds * share

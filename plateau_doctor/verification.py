@@ -1,0 +1,270 @@
+"""The second walk: from a run that is stuck, through trials of its fixes, to verdicts and an updated diagnosis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from plateau_doctor import examination
+from plateau_doctor.examination import Examination, RunExamination
+from plateau_doctor.fix import Fix
+from plateau_doctor.letters import NothingToAnalyze, UsageError
+from plateau_doctor.plateau import Plateau
+from plateau_doctor.rule import Rule
+from plateau_doctor.runners import Runner
+from plateau_doctor.runners.local import Local
+from plateau_doctor.trials.belief import reordered, updated
+from plateau_doctor.trials.callable import Train, trained_by
+from plateau_doctor.trials.command import Template, settings_of, template
+from plateau_doctor.trials.environment import environment
+from plateau_doctor.trials.journal import digest, opened
+from plateau_doctor.trials.launch import Launch, told_where
+from plateau_doctor.trials.length import length_of
+from plateau_doctor.trials.plan import Asked, Plan, budget_of, fixes_to_try
+from plateau_doctor.trials.protocol import Protocol
+from plateau_doctor.trials.trial import Arm, Trial
+from plateau_doctor.trials.trouble import WORRIED, Trouble, silence_of
+from plateau_doctor.verdict import Verdict
+
+__all__ = ["Verification", "carried_out", "chosen_run", "folder_of", "plan_of", "verify"]
+
+SEEDS = 3
+LARGEST_SCRIPT = 1_000_000  # bytes
+SLOWEST, LEAST_TIMEOUT = (
+    10.0,
+    600.0,
+)  # times the expected seconds that an arm may take, and seconds in any case
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How a verification is asked for.
+
+    Attributes:
+        script: An unmodified training command, wrapped in each arm; empty with `command` or `train`.
+        command: A training command with placeholders.
+        train: A function that trains one arm.
+        settings: NAME=VALUE pairs for placeholders that the log does not tell.
+        fixes: Ids of the fixes to try; those of the ranked causes when empty.
+        seeds: Seeds an arm is trained with at most.
+        asked: The budget.
+        folder: The trial folder.
+        timeout: Seconds an arm may take; ten times what it is expected to, and ten minutes, when None.
+        weights: File of pretrained weights.
+        checkpoint: File to start from.
+    """
+
+    script: tuple[str, ...] = ()
+    command: str = ""
+    train: Train | None = None
+    settings: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
+    seeds: int = SEEDS
+    asked: Asked = field(default_factory=Asked)
+    folder: Path | None = None
+    timeout: float | None = None
+    weights: str | None = None
+    checkpoint: str | None = None
+
+
+def verify(
+    run: Path | str | Examination,
+    *,
+    train: Train | None = None,
+    command: str = "",
+    script: Sequence[str] = (),
+    fixes: Sequence[str] = (),
+    seeds: int = SEEDS,
+    epochs: int | None = None,
+    folder: Path | str | None = None,
+    runner: Runner | None = None,
+) -> Examination:
+    """Try fixes on a run's own training against a control, and return its examination with trials and verdicts.
+
+    Args:
+        run: The run, or an examination of it alone.
+        train: A function that trains one arm by its `Order`, logging below its folder in `logs/`.
+        command: Instead, a training command with placeholders such as {learning_rate}, {epochs}, {seed}, {logdir}.
+        script: Instead, an unmodified training command, as program and arguments.
+        fixes: Ids of the fixes to try; those of the ranked causes when empty, the likeliest first.
+        seeds: Seeds an arm is trained with at most.
+        epochs: Most epochs of an arm; by itself, a fifth of the run or what it takes to see the plateau.
+        folder: The trial folder; one in the working directory when None.
+        runner: Where arms run; this machine when None.
+
+    Raises:
+        NothingToAnalyze: There is no run at `run`.
+        UsageError: There are several, or something is missing to train it.
+    """
+    how = Verification(
+        script=tuple(script),
+        command=command,
+        train=train,
+        fixes=tuple(fixes),
+        seeds=seeds,
+        asked=Asked(epochs=epochs),
+        folder=None if folder is None else Path(folder),
+    )
+    rules = examination.load_rules()
+    found = run if isinstance(run, Examination) else examination.analyze([run], rules=rules)
+    return carried_out(found, how, rules, Local() if runner is None else runner)
+
+
+def carried_out(
+    found: Examination,
+    how: Verification,
+    rules: Sequence[Rule],
+    runner: Runner,
+    seen: Callable[[Trial | Verdict], None] = lambda _: None,
+) -> Examination:
+    """Carry out a verification of the one run of an examination; `seen` is told each trial and verdict as it comes.
+
+    Raises:
+        NothingToAnalyze: There is no run.
+        UsageError: There are several, or something is missing to train it.
+    """
+    one = chosen_run(found)
+    plan = plan_of(one, how, rules)
+    if not plan.fixes:
+        raise UsageError(_nothing_to_try(one, plan))
+    base = _template(one, how)
+    launch = Launch(
+        folder_of(one, how),
+        plan.budget,
+        runner,
+        (lambda _: how.script) if base is None else base.filled,
+        environment if base is None else told_where,
+        _timeout(how, plan),
+        how.weights,
+        how.checkpoint,
+    )
+
+    def key(arm: Arm) -> str:
+        order = replace(launch.order(arm), folder="")
+        line = base.filled(order) if base is not None else how.script
+        return digest(vars(order), line, [_content(token) for token in line])
+
+    with opened(launch.folder) as journal:
+        train = journal.resumed(launch.train if how.train is None else trained_by(how.train, launch), key)
+        protocol = Protocol(plan, train, length_of(one.run), _trouble(one, plan).shown_by)
+        trials, verdicts = protocol.conduct(seen)
+    return _with(found, one, plan, trials, verdicts, rules)
+
+
+def chosen_run(found: Examination) -> RunExamination:
+    """Return the one run of an examination.
+
+    Raises:
+        NothingToAnalyze: There is none.
+        UsageError: There are several.
+    """
+    if not found.runs:
+        raise NothingToAnalyze("nothing to verify: no training run was found")
+    if len(found.runs) > 1:
+        names = ", ".join(one.run.name for one in found.runs[:6])
+        raise UsageError(f"RUN matches {len(found.runs)} runs; give one of them: {names}")
+    return found.runs[0]
+
+
+def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Plan:
+    """Return what a verification would train.
+
+    Raises:
+        UsageError: A fix does not exist, or the log does not tell how long to train.
+    """
+    fixes_of = {rule.cause: rule.fixes for rule in rules}
+    left = [fixes_of[cause] for cause in one.undetermined or () if cause in fixes_of]
+    fixes, untestable = fixes_to_try(one.diagnoses, left, examination.load_fixes(), how.fixes)
+    base = _template(one, how)
+    if base is not None:
+        reasons = {fix.id: base.untestable(fix.change) for fix in fixes if fix.change is not None}
+        untestable |= {name: why for name, why in reasons.items() if why}
+        fixes = tuple(fix for fix in fixes if not reasons[fix.id])
+    budget = budget_of(one.run, _plateau(one), how.asked)
+    if base is not None and "epochs" not in base.names:
+        budget = replace(budget, epochs=None)
+    elif budget.epochs is not None:  # steps would cut an epoch before its evaluation
+        budget = replace(budget, steps=None)
+    return Plan(fixes, how.seeds, budget, untestable)
+
+
+def folder_of(one: RunExamination, how: Verification) -> Path:
+    """Return the trial folder, absolute: the one asked for, else one in the working directory named after the run."""
+    return (how.folder or Path("plateau-doctor-trials") / _slug(one.run.name)).absolute()
+
+
+def _content(token: str) -> str:
+    """Return a digest of the script that a token names, empty where it names none: an edited one trains anew."""
+    try:
+        file = Path(token)
+        small = file.is_file() and file.stat().st_size <= LARGEST_SCRIPT
+        return digest(file.read_text(encoding="utf-8", errors="replace")) if small else ""
+    except (OSError, ValueError):
+        return ""
+
+
+def _template(one: RunExamination, how: Verification) -> Template | None:
+    return template(how.command, settings_of(one.run, how.settings)) if how.command else None
+
+
+def _plateau(one: RunExamination) -> Plateau | None:
+    """Return the flat stretch that a stuck run ends in."""
+    if one.state not in WORRIED:
+        return None
+    return next((plateau for plateau in reversed(one.plateaus) if plateau.tag == one.primary), None)
+
+
+def _trouble(one: RunExamination, plan: Plan) -> Trouble:
+    return Trouble(one.state, _plateau(one), plan.budget.reaches)
+
+
+def _timeout(how: Verification, plan: Plan) -> float | None:
+    if how.timeout is not None:
+        return how.timeout
+    expected = plan.budget.seconds
+    return None if expected is None else max(LEAST_TIMEOUT, SLOWEST * expected)
+
+
+def _nothing_to_try(one: RunExamination, plan: Plan) -> str:
+    if plan.untestable:
+        return "\n".join(f"{name}: {why}" for name, why in plan.untestable.items())
+    return f"{one.run.name}: no cause is named, so there is no fix to try; give --fix"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "run"
+
+
+def _with(
+    found: Examination,
+    one: RunExamination,
+    plan: Plan,
+    trials: Sequence[Trial],
+    verdicts: Sequence[Verdict],
+    rules: Sequence[Rule],
+) -> Examination:
+    by_cause = {rule.cause: rule for rule in rules}
+    silences = {}
+    for verdict in verdicts:
+        control = [t for t in trials if t.fix is None and t.ran]
+        treated = [t for t in trials if t.fix == verdict.fix and t.ran]
+        accused = [d for d in one.diagnoses if verdict.fix in d.fixes and d.cause in by_cause]
+        silences[verdict.fix] = tuple(
+            silence for d in accused for silence in silence_of(one.run, by_cause[d.cause], control, treated)
+        )
+    after = replace(
+        one,
+        diagnoses=updated(one.diagnoses, verdicts),
+        undetermined=None
+        if one.undetermined is None
+        else reordered(one.undetermined, {rule.cause: rule.fixes for rule in rules}, verdicts),
+        trials=tuple(trials),
+        verdicts=tuple(verdicts),
+        silences=silences,
+        untested=plan.untestable,
+    )
+    fixes: Mapping[str, Fix] = examination.load_fixes()
+    wanted = {*found.fixes, *(verdict.fix for verdict in verdicts)}
+    return replace(found, runs=(after,), fixes={name: fixes[name] for name in sorted(wanted)})

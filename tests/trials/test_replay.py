@@ -1,0 +1,188 @@
+"""The protocol on recorded runs: what is trained, when it stops, and what it comes to."""
+
+from collections.abc import Generator, Sequence
+
+import pytest
+
+from plateau_doctor.examination import load_fixes
+from plateau_doctor.fix import Change, Fix
+from plateau_doctor.run import Run
+from plateau_doctor.trials.length import length_of
+from plateau_doctor.trials.order import Outcome
+from plateau_doctor.trials.plan import Asked, Plan, budget_of
+from plateau_doctor.trials.protocol import Protocol
+from plateau_doctor.trials.replay import replayed
+from plateau_doctor.trials.trial import Arm, Trial
+from plateau_doctor.trials.trouble import Trouble
+from plateau_doctor.verdict import Verdict
+from trials.recordings import run
+
+FIXES = load_fixes()
+LOWER, RAISE, SMOOTH, WEIGHTS = (
+    FIXES[name] for name in ("lower_lr", "raise_lr", "label_smoothing", "class_weights")
+)
+
+
+def conducted(
+    arms: dict[str | None, list[Run | Outcome]],
+    fixes: Sequence[Fix] = (LOWER,),
+    seeds: int = 3,
+    trouble: Trouble | None = None,
+) -> tuple[list[str], list[Verdict]]:
+    """Return the arms trained, in their order, and the verdicts."""
+    original = run(1.8, 99)
+    trained: list[str] = []
+    answer = replayed(arms)
+
+    def train(wanted: Sequence[Arm]) -> Generator[Trial, None, None]:
+        for trial in answer(wanted):
+            trained.append(trial.name)
+            yield trial
+
+    plan = Plan(tuple(fixes), seeds, budget_of(original, None, Asked(share=0.2)))
+    shown = (trouble or Trouble("improving", None)).shown_by
+    _, verdicts = Protocol(plan, train, length_of(original), shown).conduct()
+    return trained, list(verdicts)
+
+
+def outcomes(*losses: float, **more: object) -> list[Run | Outcome]:
+    return [Outcome(held_on="test", loss=loss, steps=1, epochs=12, **more) for loss in losses]  # type: ignore[arg-type]
+
+
+def test_a_clear_gain_is_confirmed_after_two_seeds() -> None:
+    trained, verdicts = conducted(
+        {None: [run(1.8, s) for s in range(3)], "lower_lr": [run(0.9, s) for s in range(3)]}
+    )
+    assert [one.kind for one in verdicts] == ["confirmed"]
+    assert trained == ["control/seed-0", "lower_lr/seed-0", "control/seed-1", "lower_lr/seed-1"]
+    assert verdicts[0].cost == pytest.approx(4.0)
+
+
+def test_an_unclear_gain_takes_all_seeds_and_no_more() -> None:
+    trained, verdicts = conducted({None: outcomes(1.0, 1.1, 0.9), "lower_lr": outcomes(0.9, 1.0, 0.95)})
+    assert (verdicts[0].kind, verdicts[0].seeds) == ("inconclusive", 3)
+    assert len(trained) == 6
+    assert verdicts[0].cost == pytest.approx(6 * 12 / 60)
+
+
+def test_the_next_fix_is_tried_until_one_is_confirmed_and_shares_the_controls() -> None:
+    arms = {
+        None: outcomes(1.0, 1.1, 0.9),
+        "raise_lr": outcomes(4.0, 4.1, 4.2),
+        "lower_lr": outcomes(0.3, 0.31, 0.3),
+    }
+    trained, verdicts = conducted(arms, (RAISE, LOWER, SMOOTH))
+    assert [(one.fix, one.kind) for one in verdicts] == [("raise_lr", "refuted"), ("lower_lr", "confirmed")]
+    assert len(trained) == len(set(trained))
+    assert not any("label_smoothing" in name for name in trained)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_control_against_control_is_not_confirmed(seed: int) -> None:
+    arms = {
+        None: [run(1.8, 10 * seed + s) for s in range(3)],
+        "lower_lr": [run(1.8, 10 * seed + 5 + s) for s in range(3)],
+    }
+    assert conducted(arms)[1][0].kind != "confirmed"
+
+
+def test_a_control_that_crashes_ends_it_at_once() -> None:
+    trained, verdicts = conducted({"lower_lr": outcomes(0.5, 0.5, 0.5)}, (LOWER, RAISE))
+    assert trained == ["control/seed-0"]
+    assert [(one.kind, one.why) for one in verdicts] == [
+        ("failed", "the control arm crashed: no recording of this seed")
+    ]
+
+
+def test_a_fix_whose_first_arm_fails_is_left_and_the_next_is_tried() -> None:
+    trained, verdicts = conducted(
+        {None: outcomes(1, 1.1, 0.9), "raise_lr": outcomes(0.2, 0.21, 0.2)}, (LOWER, RAISE)
+    )
+    assert [one.kind for one in verdicts] == ["failed", "confirmed"]
+    assert trained.count("lower_lr/seed-0") == 1
+    assert "lower_lr/seed-1" not in trained
+
+
+def test_without_a_held_out_score_it_is_inconclusive_and_says_so() -> None:
+    arms = {
+        None: [run(1.8, s, held_out=False) for s in range(3)],
+        "lower_lr": [run(0.9, s, held_out=False) for s in range(3)],
+    }
+    (verdict,) = conducted(arms)[1]
+    assert verdict.kind == "inconclusive"
+    assert verdict.why.startswith("no held-out score")
+
+
+def test_arms_that_are_the_same_for_all_seeds_say_that_the_seed_has_no_effect() -> None:
+    (verdict,) = conducted({None: [run(1.8, 1)] * 3, "lower_lr": [run(0.9, 1)] * 3})[1]
+    assert (verdict.kind, verdict.why.partition(":")[0]) == ("inconclusive", "seed not effective")
+    prints = {
+        None: outcomes(1.0, 1.1, 1.2, fingerprint="a"),
+        "lower_lr": outcomes(0.3, 0.31, 0.3, fingerprint="b"),
+    }
+    assert conducted(prints)[1][0].why.startswith("seed not effective"), (
+        "the weights tell, whatever the scores say"
+    )
+
+
+def test_a_control_that_is_not_stuck_again_is_not_reproduced() -> None:
+    from plateau_doctor.series import curve_of
+
+    original = run(1.8, 99)
+    curve = curve_of(original, "train_loss")
+    assert curve is not None
+    from plateau_doctor.plateau import find_plateaus
+
+    trouble = Trouble("plateaued", find_plateaus(curve)[-1])
+    arms = {None: [run(1.0, s, 8) for s in range(3)], "lower_lr": [run(0.2, s, 8) for s in range(3)]}
+    assert conducted(arms, trouble=trouble)[1][0].why.startswith("not reproduced")
+    again = {None: [run(1.8, s, 14) for s in range(3)], "lower_lr": [run(0.2, s, 14) for s in range(3)]}
+    assert conducted(again, trouble=trouble)[1][0].kind == "confirmed"
+    far = Trouble("plateaued", trouble.plateau, reaches=False)
+    short = {None: [run(1.8, s, 6) for s in range(3)], "lower_lr": [run(0.2, s, 6) for s in range(3)]}
+    assert conducted(short, trouble=far)[1][0].why.startswith("not reproduced")
+
+
+def test_an_arm_that_goes_to_nan_is_worth_an_untrained_net() -> None:
+    nan = float("nan")
+    (cured,) = conducted({None: outcomes(nan, nan, nan), "lower_lr": outcomes(0.3, 0.31, 0.3)})[1]
+    assert cured.kind == "inconclusive", (
+        "no arm logged what an untrained net is worth, so there is no gain to see"
+    )
+    broken = {None: [run(1.0, s) for s in range(3)], "raise_lr": [run(nan, s) for s in range(3)]}
+    (verdict,) = conducted(broken, (RAISE,))[1]
+    assert verdict.kind == "refuted"
+
+
+def test_a_change_of_the_loss_is_judged_by_a_metric_unless_the_original_loss_was_scored() -> None:
+    metrics = [{"val_accuracy": 0.7 + 0.001 * i} for i in range(3)]
+    original = {None: outcomes(1.0, 1.1, 0.9), "label_smoothing": outcomes(0.3, 0.31, 0.3)}
+    assert conducted(original, (SMOOTH,))[1][0].unit == "log ratio"
+    logged = {None: [run(1.8, s) for s in range(3)], "label_smoothing": [run(0.9, s) for s in range(3)]}
+    assert conducted(logged, (SMOOTH,))[1][0].unit == "log ratio", "no metric was logged; the loss must do"
+    told = {
+        None: [Outcome(metrics=m, steps=1) for m in metrics],
+        "label_smoothing": [Outcome(metrics={"val_accuracy": 0.2}, steps=1) for _ in metrics],
+    }
+    (verdict,) = conducted(told, (SMOOTH,))[1]
+    assert (verdict.unit, verdict.kind) == ("points", "refuted")
+
+
+def test_class_weights_are_judged_by_macro_recall() -> None:
+    without = {None: outcomes(1.0, 1.1, 0.9), "class_weights": outcomes(0.3, 0.31, 0.3)}
+    (open_,) = conducted(without, (WEIGHTS,))[1]
+    assert "macro recall" in open_.why
+    told = {
+        None: [Outcome(loss=1.0, metrics={"macro_recall": 0.4 + 0.01 * i}, steps=1) for i in range(3)],
+        "class_weights": [
+            Outcome(loss=2.0, metrics={"macro_recall": 0.8 + 0.01 * i}, steps=1) for i in range(3)
+        ],
+    }
+    (verdict,) = conducted(told, (WEIGHTS,))[1]
+    assert (verdict.kind, verdict.unit) == ("confirmed", "points")
+
+
+def test_one_seed_is_never_enough() -> None:
+    (verdict,) = conducted({None: outcomes(1.0), "lower_lr": outcomes(0.1)}, seeds=1)[1]
+    assert verdict.kind == "inconclusive"
+    assert Change() == Change()

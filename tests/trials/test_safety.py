@@ -1,0 +1,148 @@
+"""What a trial's child keeps its hands off, on scripts without any framework."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from plateau_doctor.trials.environment import BOOTSTRAP, environment
+from plateau_doctor.trials.order import Order, Outcome
+
+from .running import trial
+
+SAVES = """
+import json, os, pathlib, shutil, sys
+print(sys.argv[1:], __name__, pathlib.Path("log.txt").read_text())
+with open("log.txt", "a") as file:
+    file.write("new\\n")
+print(open("log.txt").read().split())
+pathlib.Path("deep/er").mkdir(parents=True)
+pathlib.Path("deep/er/best.json").write_text(json.dumps([1]))
+assert os.path.exists("deep/er/best.json") and pathlib.Path("deep/er/best.json").is_file()
+pathlib.Path("part").write_text("whole")
+os.replace("part", "log.txt")
+assert not os.path.exists("part") and open("log.txt").read() == "whole"
+shutil.copy2("log.txt", "copy.txt")
+os.remove("deep/er/best.json")
+assert not os.path.exists("deep/er/best.json")
+for act in (
+    lambda: os.remove("data.csv"), lambda: os.rename("data.csv", "gone"), lambda: shutil.rmtree("old"),
+    lambda: os.truncate("data.csv", 0), lambda: os.open("data.csv", os.O_WRONLY | os.O_TRUNC),
+    lambda: shutil.move("data.csv", "moved"),
+):
+    try:
+        act()
+    except PermissionError as error:
+        print(str(error)[:60])
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Return a folder with files that were there before."""
+    folder = tmp_path / "work"
+    (folder / "old").mkdir(parents=True)
+    for name in ("data.csv", "old/run.csv"):
+        (folder / name).write_text("kept\n")
+    (folder / "log.txt").write_text("old\n")
+    time.sleep(0.1)
+    return folder
+
+
+def test_what_was_there_before_stays_and_the_script_finds_what_it_saved(place: Path) -> None:
+    (place / "script.py").write_text(SAVES)
+    ran, outcome = trial(place, "script.py", "--data", "d")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "['--data', 'd'] __main__ old"
+    assert "['old', 'new']" in lines
+    names = sorted(one.name for one in place.iterdir() if one.name != "__pycache__")
+    assert names == ["data.csv", "deep", "log.txt", "old", "script.py"]
+    assert [(place / n).read_text() for n in ("data.csv", "old/run.csv", "log.txt")] == ["kept\n"] * 2 + [
+        "old\n"
+    ]
+    assert {Path(one).name for one in outcome.redirected} >= {"log.txt", "best.json", "copy.txt"}
+    acts = {one.split()[1] for one in outcome.refused}
+    assert acts == {"delete", "rename", "overwrite"}
+    assert outcome.held_on is None
+    assert "keras.Model.fit" in outcome.looked_for
+
+
+def test_a_package_runs_by_its_name_and_a_sitecustomize_of_the_user_runs_too(place: Path) -> None:
+    (place / "pkg").mkdir()
+    (place / "pkg" / "__main__.py").write_text("import random, sys; print(sys.mine, __package__)")
+    (place / "sitecustomize.py").write_text("import sys; sys.mine = 'mine'")
+    paths = os.pathsep.join([str(BOOTSTRAP), str(place)])
+    ran, _ = trial(place, "-m", "pkg", extra={"PYTHONPATH": paths})
+    assert ran.stdout == "mine pkg\n", ran.stderr
+
+
+def test_a_launched_process_of_several_is_refused_with_a_clear_word(place: Path) -> None:
+    (place / "script.py").write_text("print('trained')")
+    ran, outcome = trial(place, "script.py", extra={"WORLD_SIZE": "4"})
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert "WORLD_SIZE=4" in outcome.problems[0]
+    assert "torchrun" in ran.stderr
+
+
+def test_a_wrap_that_does_not_start_is_told_and_the_script_runs_on(place: Path) -> None:
+    (place / "script.py").write_text("print('trained')")
+    ran, outcome = trial(place, "script.py", change={"no_such_knob": 1})
+    assert ran.stdout == "trained\n"
+    assert ran.stderr == ""
+    assert "no_such_knob" in outcome.problems[0]
+
+
+def test_a_crash_of_the_script_is_no_end_of_it(place: Path) -> None:
+    (place / "script.py").write_text("raise ValueError('its own')")
+    ran, outcome = trial(place, "script.py")
+    assert ran.returncode == 1
+    assert "ValueError: its own" in ran.stderr
+    assert outcome.ended is None
+
+
+def test_seeds_are_offset_once_and_told_as_the_script_set_them(place: Path) -> None:
+    (place / "script.py").write_text(
+        "import random, numpy as np\n"
+        "random.seed(7); np.random.seed(8); g = np.random.default_rng(9)\n"
+        "print(random.random(), np.random.rand(), g.random())"
+    )
+    import random
+
+    import numpy as np
+
+    ran, outcome = trial(place, "script.py", seed=5)
+    wanted = (
+        random.Random(12).random(),
+        np.random.RandomState(13).rand(),
+        np.random.default_rng(14).random(),
+    )
+    assert tuple(map(float, ran.stdout.split())) == wanted
+    assert outcome.seeds == (7, 8, 9)
+
+
+def test_an_unseeded_script_draws_the_same_in_both_arms(place: Path) -> None:
+    (place / "script.py").write_text("import random; print(random.random(), list({'a', 'b', 'c'}))")
+    first, second = (trial(place, "script.py", name=n, seed=3)[0].stdout for n in ("control", "treated"))
+    assert first == second
+
+
+def test_the_environment_names_the_order_and_keeps_trackers_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    values = environment(Order(str(tmp_path)))
+    assert values["PYTHONPATH"].split(os.pathsep) == [str(BOOTSTRAP), "mine"]
+    assert values["PLATEAU_DOCTOR_ORDER"] == str(tmp_path / "order.json")
+    assert values["WANDB_MODE"] == "offline"
+
+
+def test_an_outcome_is_read_back_with_its_problems(tmp_path: Path) -> None:
+    outcome = Outcome(problems=("a", "b"), applied={"dropout": "0.1 -> 0.2"})
+    outcome.write(tmp_path)
+    assert Outcome.read(tmp_path) == outcome
