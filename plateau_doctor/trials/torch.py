@@ -137,11 +137,14 @@ class Training:
             hooks.register_module_forward_hook(self._leave, always_call=True),
         ]
 
-    def _enter(self, module: Any, _: Any) -> None:
-        if self._depth == 0:
-            owns = next(module.parameters(), None) is not None
-            self._outermost = module if owns else self._outermost
+    def _enter(self, module: Any, args: Any) -> Any:
         self._depth += 1
+        if self._depth > 1 or next(module.parameters(), None) is None:
+            return None
+        self._outermost = module
+        with told(self._arm, "the inputs could not be changed"):
+            return self._layers.attend(module, args)
+        return None
 
     def _leave(self, *_: Any) -> None:
         self._depth -= 1
@@ -194,7 +197,6 @@ class Training:
         self._hooks, self._depth = [], 0
         model = self._outermost
         if model is not None and all(model is not known for _, known in self._models.values()):
-            self._layers.attend(model)
             model.register_forward_hook(self._called, with_kwargs=True)
         self._models[id(optimizer)] = (optimizer, model)
 

@@ -40,6 +40,7 @@ class Layers:
     def __init__(self, arm: Arm, torch: Any) -> None:
         self._arm, self._torch, self._nn = arm, torch, torch.nn
         self._done: set[int] = set()
+        self._attended: dict[int, Any] = {}
 
     def turn(self, parameters: list[Any]) -> list[Any]:
         """Change the modules that own these parameters; return the parameters that came to them."""
@@ -66,12 +67,21 @@ class Layers:
                 self._arm.applied("train_all_layers", f"{len(frozen)} frozen arrays of weights are trained")
         return new
 
-    def attend(self, model: Any) -> None:
-        """Hang what changes the inputs before the module that is called."""
+    def attend(self, model: Any, args: Any) -> Any:
+        """Hang what changes the inputs before the module that is called; return those of this first call."""
+        if id(model) in self._attended:
+            return None
+        self._attended[id(model)] = model
+        hooks = []
         if self._arm.change.normalize_inputs:
-            model.register_forward_pre_hook(self._standardize())
+            hooks.append(self._standardize())
         if self._arm.change.augmentation is not None:
-            model.register_forward_pre_hook(self._augment(self._arm.change.augmentation))
+            hooks.append(self._augment(self._arm.change.augmentation))
+        for hook in hooks:
+            model.register_forward_pre_hook(hook)
+            changed = hook(model, args)
+            args = args if changed is None else changed
+        return args if hooks else None
 
     def _initialize(self, weighted: list[Any], name: str) -> None:
         with self._torch.no_grad():

@@ -1,0 +1,161 @@
+"""Every knob on a small torch model, in this process: what is said to be applied is measured on the model."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plateau_doctor.trials.arm import Arm
+from plateau_doctor.trials.order import Order
+from plateau_doctor.trials.torch import CAN, wrap
+from plateau_doctor.trials.torch_losses import LOSSES
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+@contextlib.contextmanager
+def wrapped(arm: Arm) -> Iterator[None]:
+    """Wrap torch for an arm, and give it back as it was."""
+    homes = [(torch.nn.functional, name) for name in LOSSES]
+    homes += [(torch.utils.data.DataLoader, "__iter__"), (torch.optim.Optimizer, "add_param_group")]
+    homes += [(torch.distributed, "init_process_group")]
+    kept = [(home, name, getattr(home, name)) for home, name in homes]
+    wrap(arm, torch)
+    try:
+        yield
+    finally:
+        for home, name, value in kept:
+            setattr(home, name, value)
+        hooks = sys.modules["torch.optim.optimizer"]
+        hooks._global_optimizer_pre_hooks.clear()
+        hooks._global_optimizer_post_hooks.clear()
+
+
+class Trained:
+    """A model that was trained by an arm."""
+
+    def __init__(self, folder: Path, epochs: int = 3, rate: float = 0.01, **options) -> None:
+        order = {name: options.pop(name) for name in ("steps", "seed") if name in options}
+        self.shuffled = "shuffle" not in options
+        self.arm = Arm(Order(str(folder), options, epochs=epochs, **order))
+        with wrapped(self.arm):
+            self.ended = self._train(rate, options)
+        self.outcome = self.arm.outcome
+
+    def _train(self, rate: float, options: dict[str, object]) -> bool:
+        """Train until the arm ends the script; return whether it did."""
+        torch.manual_seed(0)
+        self.model = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Dropout(0.4), nn.Linear(144, 3)
+        )
+        self.before = [one.detach().clone() for one in self.model.parameters()]
+        for one in self.model[0].parameters():
+            one.requires_grad_("train_all_layers" not in options)
+        trained = [one for one in self.model.parameters() if one.requires_grad]
+        self.optimizer = torch.optim.SGD(trained, lr=rate, weight_decay=0.01)
+        self.rates: list[float] = []
+        self.orders: list[list[float]] = []
+        try:
+            self._loop()
+        except SystemExit:
+            return True
+        return False
+
+    def _loop(self) -> None:
+        y = torch.arange(48) % 3
+        x = 5 + torch.randn(48, 1, 6, 6) + y[:, None, None, None]
+        data = torch.utils.data.TensorDataset(x, y, torch.arange(48.0))
+        batches = torch.utils.data.DataLoader(data, batch_size=8, shuffle=self.shuffled)
+        held_out = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x[::2], y[::2]), batch_size=10)
+        criterion = nn.CrossEntropyLoss()
+        self.optimizer.register_step_post_hook(
+            lambda *_: self.rates.append(self.optimizer.param_groups[0]["lr"])
+        )
+        self.losses: list[float] = []
+        for _ in range(9):
+            self.model.train()
+            seen: list[float] = []
+            self.orders.append(seen)
+            for a, b, place in batches:
+                seen += place.tolist()
+                self.optimizer.zero_grad()
+                loss = criterion(self.model(a), b)
+                self.losses.append(float(loss.detach()))
+                loss.backward()
+                self.optimizer.step()
+            self.model.eval()
+            with torch.no_grad():
+                for a, b in held_out:
+                    criterion(self.model(a), b)
+
+
+CHANGES = {
+    "learning_rate": (0.5, lambda t: t.outcome.applied["learning_rate"].startswith("0.01 -> 0.5")),
+    "learning_rate_scale": (0.1, lambda t: t.outcome.applied["learning_rate_scale"].startswith("0.01 -> 0.001")),
+    "schedule": ("cosine", lambda t: "cosine" in t.outcome.applied["schedule"]),
+    "optimizer": ("adam", lambda t: type(t.optimizer._twin) is torch.optim.Adam),
+    "clip_norm": (
+        0.5,
+        lambda t: torch.stack([p.grad.norm() for p in t.model.parameters() if p.grad is not None]).norm() < 0.51,
+    ),
+    "batch_size_scale": (2.0, lambda t: t.outcome.steps == 9),
+    "weight_decay": (0.2, lambda t: t.optimizer.param_groups[0]["weight_decay"] == 0.2),
+    "weight_decay_scale": (0.5, lambda t: t.optimizer.param_groups[0]["weight_decay"] == 0.005),
+    "dropout": (0.3, lambda t: t.model[3].p == 0.3),
+    "dropout_scale": (0.5, lambda t: t.model[3].p == 0.2),
+    "batch_normalization": (True, lambda t: t.model[0].batch_normalization.running_mean.abs().sum() > 0),
+    "activation": ("elu", lambda t: isinstance(t.model[1], nn.ELU)),
+    "initializer": ("he_normal", lambda t: "2 layers" in t.outcome.applied["initializer"]),
+    "class_weights": ("balanced", lambda t: "3 classes" in t.outcome.applied["class_weights"]),
+    "label_smoothing": (0.2, lambda t: min(t.losses) > 0.4),
+    "normalize_inputs": (True, lambda t: "18 training batches" in t.outcome.applied["normalize_inputs"]),
+    "shuffle": (True, lambda t: t.orders[0] != sorted(t.orders[0]) and t.orders[0] != t.orders[1]),
+    "augmentation": (["flip", "rotate", "shift", "shear", "zoom"], lambda t: "zoom" in str(t.outcome.applied)),
+    "train_all_layers": (True, lambda t: not torch.equal(t.model[0].weight, t.before[0])),
+    "early_stopping_patience": (1, lambda t: t.outcome.epochs < 9),
+}  # fmt: skip
+TOGETHER = (
+    "learning_rate clip_norm weight_decay dropout initializer label_smoothing train_all_layers shuffle",
+    "learning_rate_scale optimizer batch_size_scale dropout_scale activation class_weights",
+    "schedule weight_decay_scale batch_normalization augmentation normalize_inputs",
+    "early_stopping_patience",
+)
+
+
+@pytest.mark.parametrize("knobs", TOGETHER)
+def test_knobs_that_are_said_to_be_turned_are_turned(knobs: str, tmp_path: Path) -> None:
+    chosen = {knob: CHANGES[knob][0] for knob in knobs.split()}
+    options = {"epochs": 9, "rate": 0.0} if "early_stopping_patience" in chosen else {}
+    trained = Trained(tmp_path, **chosen, **options)
+    assert trained.ended
+    assert trained.outcome.problems == ()
+    assert trained.outcome.not_testable == {}
+    assert trained.outcome.loss is not None
+    assert trained.outcome.metrics.keys() == {"accuracy", "macro_recall"}
+    for knob in chosen:
+        assert trained.outcome.applied[knob]
+        assert CHANGES[knob][1](trained), trained.outcome.applied[knob]
+
+
+def test_every_knob_that_can_be_turned_is_tested_here() -> None:
+    assert set(CHANGES) == set(CAN)
+    assert sorted(" ".join(TOGETHER).split()) == sorted(CHANGES)
+
+
+def test_a_score_is_that_of_the_original_loss(tmp_path: Path) -> None:
+    plain = Trained(tmp_path, rate=0.0)
+    smoothed = Trained(tmp_path, rate=0.0, label_smoothing=0.4)
+    assert smoothed.outcome.loss == pytest.approx(plain.outcome.loss)
+    assert smoothed.losses[0] != plain.losses[0]
+
+
+def test_the_cap_of_steps_holds_within_an_epoch_and_rates_are_given_back(tmp_path: Path) -> None:
+    trained = Trained(tmp_path, steps=8, learning_rate_scale=0.1)
+    assert (trained.outcome.steps, trained.outcome.ended) == (8, "cap")
+    assert trained.outcome.loss is not None
+    assert trained.optimizer.param_groups[0]["lr"] == 0.01
