@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from plateau_doctor.series import Array, Curve, first_level, noise_of
+from plateau_doctor.series import FEWEST_POINTS, Array, Curve, first_level, noise_of
 
 __all__ = ["CONVERGED_DROP", "Plateau", "State", "find_plateaus", "state_of"]
 
@@ -61,7 +61,7 @@ def find_plateaus(curve: Curve) -> tuple[Plateau, ...]:
     if not curve.long_enough:
         return ()
     steps, bins = _grid(curve)
-    noise = curve.noise * math.sqrt(len(bins) / len(curve.bins))
+    noise = _noise(curve)
     found = _shelves(bins, HORIZON, noise)
     # a shelf in mid-run may be shorter than one the run ends in
     for a, b in _shelves(bins, HORIZON // 2, noise):
@@ -70,6 +70,21 @@ def find_plateaus(curve: Curve) -> tuple[Plateau, ...]:
     return tuple(
         _plateau(curve, steps, bins, _change_point(bins, a, b, HORIZON), b) for a, b in sorted(found)
     )
+
+
+def _noise(curve: Curve) -> float:
+    """Return the standard deviation of one place of the grid around a smooth trend.
+
+    From second differences over a 25th of the run, so that single steps, epochs and every second epoch show the
+    same wavering. Thinning takes points away, not the noise of the training: as many count as epochs passed.
+    """
+    bins, n = curve.bins, float(len(curve.bins))
+    lag = max(1, round(n / 25))
+    noise = noise_of(bins[-3:]) if len(bins) < FEWEST_POINTS else noise_of(bins, lag)
+    if np.isfinite(curve.epochs[[0, -1]]).all():
+        first, last = np.ceil(curve.epochs[[0, -1]] - 1e-6)
+        n = max(n, min(float(last - first) + 1, 2 * n, GRID))
+    return noise * math.sqrt(GRID / n)
 
 
 def _grid(curve: Curve) -> tuple[Array, Array]:

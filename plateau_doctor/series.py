@@ -72,11 +72,11 @@ class Curve:
         return bool(self.epochs[-1] - self.epochs[0] >= FEWEST_EPOCHS - 1)
 
 
-def noise_of(values: Array) -> float:
-    """Return a robust standard deviation of `values` around a smooth trend; 0 for fewer than three."""
-    if len(values) < 3:
+def noise_of(values: Array, lag: int = 1) -> float:
+    """Return a robust standard deviation of `values` around a smooth trend; 0 where there are too few."""
+    if len(values) < 2 * lag + 1:
         return 0.0
-    bends = values[2:] - 2 * values[1:-1] + values[:-2]  # second differences: a straight trend cancels
+    bends = values[2 * lag :] - 2 * values[lag:-lag] + values[: -2 * lag]  # a straight trend cancels
     return float(1.4826 * np.median(np.abs(bends)) / math.sqrt(6))
 
 
