@@ -203,9 +203,7 @@ def lines(asked: Sequence[Asked], truth: Mapping[str, frozenset[str]]) -> Iterat
 def share(hits: Sequence[bool]) -> str:
     """Return a count, its share and its interval: `45/63  71% (59-81)`."""
     low, high = wilson(sum(hits), len(hits))
-    return (
-        f"{sum(hits):2d}/{len(hits)} {sum(hits) / max(1, len(hits)):4.0%} ({low * 100:.0f}-{high * 100:.0f})"
-    )
+    return f"{sum(hits):2d}/{len(hits)} {sum(hits) / max(1, len(hits)):4.0%} ({abs(low) * 100:.0f}-{high * 100:.0f})"
 
 
 def by_cause(asked: Sequence[Asked], stands_for: Mapping[str, str]) -> Iterator[str]:

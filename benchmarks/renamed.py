@@ -112,7 +112,7 @@ def _row(name: str, level: str, found: list[Reread]) -> str:
     for part in (0, 1):
         same = [one.before[part] == one.after[part] for one in found]
         low, high = wilson(sum(same), len(same))
-        shares.append(f"{sum(same) / max(1, len(same)):6.1%} ({low * 100:.0f}-{high * 100:.0f})")
+        shares.append(f"{sum(same) / max(1, len(same)):6.1%} ({abs(low) * 100:.0f}-{high * 100:.0f})")
     return f"{name:42s} {level:5s} {len(found):4d}  {shares[0]:20s}  {shares[1]}"
 
 

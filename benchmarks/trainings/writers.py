@@ -14,7 +14,7 @@ from plateau_doctor.run import Run
 
 __all__ = ["WRITTEN", "Written"]
 
-ZERO = 1e-12  # exponential buckets hold the exact zeros between minus this and this
+FINE = 64  # places that stand for the values of one even bin
 KERAS = {
     "train_metric": "accuracy",
     "train_loss": "loss",
@@ -134,10 +134,11 @@ def events(names: Names, by_epoch: bool) -> Callable[[Run, Path], None]:
             for step, tag, value in sorted(_scalars(run, names), key=lambda one: one[0]):
                 at = int(np.ceil(step / per_epoch - 1e-9)) if by_epoch else int(step)
                 writer.add_scalar(tag, value, at)
+            edges = np.array(writer.default_bins)
             for i, row in enumerate(run.histograms.itertuples()):
                 at = int(np.ceil(row.step / per_epoch - 1e-9)) if by_epoch else int(row.step)
                 tag = names.histograms[row.kind].format(_layer(row.layer))
-                writer.add_histogram_raw(tag, **_buckets(run, i), global_step=at)
+                writer.add_histogram_raw(tag, **_buckets(run, i, edges), global_step=at)
 
     return write
 
@@ -163,28 +164,37 @@ def _layer(place: str) -> str:
     return f"layers.{int(place.partition('_')[0])}"
 
 
-def _buckets(run: Run, i: int) -> dict[str, Any]:
-    """Return a histogram as SummaryWriter takes it; the exact zeros get the bucket that its own edges have for them."""
+def _buckets(run: Run, i: int, edges: np.ndarray) -> dict[str, Any]:
+    """Return a histogram in SummaryWriter's own edges: the exact zeros apart, the others spread evenly over their bin.
+
+    The corpus keeps twenty even bins and the share of zeros; torch's edges grow by a tenth and hold the zeros alone.
+    """
     row = run.histograms.iloc[i]
-    left, right, counts = run.bins[row["first_bin"] : row["first_bin"] + row["n_bins"]].T
+    left, right, counts = run.bins[row["first_bin"] : row["first_bin"] + row["n_bins"]].T.copy()
     zeros = float(np.nan_to_num(row["zeros"])) * row["count"]
-    at = np.flatnonzero((left < -ZERO) & (right > ZERO)) if zeros else np.empty(0, int)
-    limits, kept = right.tolist(), counts.tolist()
-    if len(at):
-        k = int(at[0])
-        rest, below = max(0.0, kept[k] - zeros), -left[k] / (right[k] - left[k])
-        limits[k : k + 1] = [-ZERO, ZERO, limits[k]]
-        kept[k : k + 1] = [rest * below, zeros, rest * (1 - below)]
-    elif zeros and left[0] >= 0:
-        limits[:1], kept[:1] = [ZERO, limits[0]], [zeros, max(0.0, kept[0] - zeros)]
+    at = np.flatnonzero((left <= 0) & (right >= 0) & (counts >= zeros - 0.5))[-1:]
+    counts[at] -= zeros
+    places = np.concatenate(
+        [
+            *(
+                low + (high - low) * (np.arange(FINE) + 0.5) / FINE
+                for low, high in zip(left, right, strict=True)
+            ),
+            np.zeros(len(at)),
+        ]
+    )
+    weights = np.append(np.repeat(np.maximum(counts, 0) / FINE, FINE), np.full(len(at), zeros))
+    held, _ = np.histogram(places, edges, weights=weights)
+    full = np.flatnonzero(held > 0)
+    kept = slice(max(0, full[0] - 1), full[-1] + 1)
     return {
         "min": row["low"],
         "max": row["high"],
         "num": row["count"],
         "sum": row["mean"] * row["count"],
         "sum_squares": row["norm"] ** 2,
-        "bucket_limits": limits,
-        "bucket_counts": kept,
+        "bucket_limits": edges[1:][kept].tolist(),
+        "bucket_counts": held[kept].tolist(),
     }
 
 
