@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ class Judged:
     """Logs and what is predicted for them, (n, causes) each.
 
     Attributes:
-        odds: Log-odds against a sound run, by which causes are ranked.
+        odds: How much each cause explains, by which causes are ranked.
         p: Calibrated probabilities.
         y: What they have.
         clear: What is told aloud.
@@ -118,13 +118,15 @@ def judge(table: Table, number: int, kept: Path | None = None) -> Judged:
             examples(table, level), causes, number, kept=kept and kept / f"{level}-{number}.npy"
         )
         predicted = Predicted.of(own, rules, causes, odds[: len(own.rows)])
-        found, clear, named = np.zeros(predicted.odds.shape), *np.zeros((2, *predicted.odds.shape), bool)
+        rank, found = np.zeros((2, *predicted.odds.shape))
+        clear, named = np.zeros((2, *predicted.odds.shape), bool)
         for others, test in folds(own, number):
             fitted = calibrated(predicted.only(others), rules)
-            found[test] = 1 / (1 + np.exp(-predicted.only(test).calibrated(fitted)))
-            clear[test], named[test] = predicted.only(test).told(fitted)
+            part = replace(predicted.only(test), lean=fitted.lean)
+            rank[test], found[test] = part.rank, 1 / (1 + np.exp(-part.calibrated(fitted)))
+            clear[test], named[test] = part.told(fitted)
         y = np.stack([own.labels(cause) for cause in causes], axis=1)
-        parts.append((own, predicted.odds, found, y, clear, named))
+        parts.append((own, rank, found, y, clear, named))
     arrays = (np.concatenate([part[i] for part in parts]) for i in range(1, 6))
     return Judged(joined([part[0] for part in parts]), causes, known, *arrays)
 

@@ -106,10 +106,14 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
     if judged is None:
         return tuple(sorted(worded.values(), key=_rank))
     fitted = [_fitted(facts, known[cause], judged, worded[cause]) for cause in judged.log_odds]
-    fitted.sort(key=lambda one: (-judged.against_sound[one.cause], one.cause))
-    shown = np.array([_shown(facts, known[one.cause]) for one in fitted])
+    lean = weights.levels[judged.level].lean
+    explains = {
+        c: m + lean * (worded[c].log_odds - PRIOR) for c, m in judged.against_sound.items() if c in worded
+    }
+    fitted.sort(key=lambda one: (-explains[one.cause], one.cause))
+    shown = np.array([_shown(facts, known[one.cause]) for one in fitted], dtype=bool)
     first = np.arange(len(fitted)) == 0
-    log_odds = np.array([one.log_odds for one in fitted])
+    log_odds = np.array([one.log_odds for one in fitted], dtype=float)
     aloud, at_all = told(weights.levels[judged.level], log_odds, np.array(judged.sick), first, shown)
     every = [
         replace(one, named=bool(at_all[i]), severity=one.severity if aloud[i] else "note")

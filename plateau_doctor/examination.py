@@ -180,7 +180,9 @@ def _unused(name: str, taken: Collection[str]) -> str:
 def _headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:
     where = _where(facts, state, plateaus)
     if found:
-        return f"{where}: {found[0].says[:1].lower()}{found[0].says[1:]}"
+        quiet = state not in WORRIED and all(one.severity == "note" for one in found)
+        says = f"{found[0].says[:1].lower()}{found[0].says[1:]}"
+        return f"{where}; to be noted, perhaps: {says}" if quiet else f"{where}: {says}"
     if state in WORRIED:
         return f"{where}; the log does not tell why"
     return where

@@ -93,11 +93,13 @@ class Level:
         clear_at: Log-odds of being sick, all causes together against a sound run, from which causes are told aloud:
             few sound runs reach it.
         told_at: The same, from which the likeliest cause is told at all.
+        lean: How much the words of the rules count in ranking the causes.
     """
 
     causes: Mapping[str, Terms]
     clear_at: float
     told_at: float
+    lean: float
 
 
 def told(
@@ -198,6 +200,7 @@ class Weights:
                 {cause: Terms(*terms) for cause, terms in level["causes"].items()},
                 level["clear_at"],
                 level["told_at"],
+                level["lean"],
             )
             for name, level in data["levels"].items()
         }
@@ -209,6 +212,7 @@ class Weights:
             name: {
                 "clear_at": round(level.clear_at, 3),
                 "told_at": round(level.told_at, 3),
+                "lean": level.lean,
                 "causes": {
                     cause: [round(v, 3) for v in asdict(terms).values()]
                     for cause, terms in sorted(level.causes.items())

@@ -40,7 +40,7 @@ __all__ = ["Finding", "Page", "Section", "Unlogged", "page_of"]
 MANY = 25  # runs from which on the healthy ones are folded and lose their charts
 MOST_CHARTED = 40  # runs with charts on one page, about 60 KB each
 MOST_PROBLEMS = MOST_FAMILIES = 50
-ORDER: Sequence[Standing] = ("sick", "undetermined", "not judged", "fine")
+ORDER: Sequence[Standing] = ("sick", "undetermined", "noted", "not judged", "fine")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def page_of(examination: Examination, script_hash: str = "") -> Page:
     taken: set[str] = set()
     sections = []
     for rank, one in enumerate(runs):
-        folded = many and standing(one) in ("fine", "not judged")
+        folded = many and standing(one) in ("fine", "noted", "not judged")
         sections.append(_section(one, examination.fixes, taken, folded, not folded and rank < MOST_CHARTED))
     uncharted = sum(not section.charts for section in sections) if many else 0
     return Page(

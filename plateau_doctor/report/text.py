@@ -48,10 +48,11 @@ _SGR = {
     "sick": "1;31",
     "undetermined": "1;33",
     "fine": "1;32",
+    "noted": "1",
     "not judged": "1",
     "code": "36",
 }
-_MARKS = {"sick": "✗", "undetermined": "?", "fine": "✓", "not judged": "·"}
+_MARKS = {"sick": "✗", "undetermined": "?", "noted": "·", "fine": "✓", "not judged": "·"}
 _ASCII = {"✗": "x", "✓": "v", "·": "-", "…": "...", "│": "|"}
 _LABEL = 10  # columns of "  Cause   "
 _VERDICT = 11
@@ -133,7 +134,7 @@ def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]
     title = page.wrap(f"{one.run.name}: {STATES[one.state]}", 2, _MARKS[kind])
     lines = [page.paint(line, kind) for line in title]
     lines += page.wrap(_answer(one))
-    if kind == "sick":
+    if kind in ("sick", "noted"):
         lines += (
             _why(one, page)
             + _what_to_do(one, fixes_of(one.diagnoses[0], examination.fixes), page)

@@ -34,7 +34,7 @@ __all__ = [
     "summary",
 ]
 
-Standing = Literal["sick", "undetermined", "fine", "not judged"]
+Standing = Literal["sick", "undetermined", "noted", "fine", "not judged"]
 
 STATES: Mapping[str, str] = {
     "improving": "improving",
@@ -59,9 +59,13 @@ _FRAMEWORKS = {
 
 
 def standing(one: RunExamination) -> Standing:
-    """Return whether a run has a cause named, is stuck without one, is fine, or cannot be judged."""
+    """Return whether a run has a cause named, is stuck without one, is fine, or cannot be judged.
+
+    A run that goes well and has notes alone is called noted.
+    """
     if one.diagnoses:
-        return "sick"
+        stuck = one.state in ("plateaued", "diverged")
+        return "sick" if stuck or any(d.severity != "note" for d in one.diagnoses) else "noted"
     if one.undetermined is not None or one.state in ("plateaued", "diverged"):
         return "undetermined"
     return "not judged" if one.state in ("too_short", "not_a_training_run") else "fine"
@@ -70,7 +74,13 @@ def standing(one: RunExamination) -> Standing:
 def summary(examination: Examination) -> str:
     """Return the counts of an analysis in one line."""
     found = [standing(one) for one in examination.runs]
-    words = {"fine": "fine", "sick": "sick", "undetermined": "undetermined", "not judged": "not judged"}
+    words = {
+        "fine": "fine",
+        "noted": "with a note",
+        "sick": "sick",
+        "undetermined": "undetermined",
+        "not judged": "not judged",
+    }
     parts = [f"{found.count(kind)} {word}" for kind, word in words.items() if kind in found]
     line = counted(len(found), "run") + (": " + ", ".join(parts) if parts else "")
     troubles = len(examination.problems) + sum(len(one.run.problems) for one in examination.runs)
