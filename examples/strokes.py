@@ -24,7 +24,8 @@ def draw(
     """
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(classes), samples)
-    ends = np.stack([np.random.default_rng(1000 + c).uniform(0.1, 0.9, (3, 2, 2)) for c in classes])
+    # what a class looks like is no matter of chance: a RandomState keeps its seed when a trial offsets the others
+    ends = np.stack([np.random.RandomState(1000 + c).uniform(0.1, 0.9, (3, 2, 2)) for c in classes])
     strokes = ends[labels] + wobble * rng.normal(size=(samples, 3, 2, 2))
     path = strokes[:, :, 0, None] + POINTS[:, None] * (strokes[:, :, 1, None] - strokes[:, :, 0, None])
     grid = (np.arange(SIDE) + 0.5) / SIDE

@@ -124,7 +124,9 @@ class Layers:
                 if hasattr(penalty, name):
                     setattr(penalty, name, getattr(penalty, name) * scale)
         if found:
-            self._arm.applied("weight_decay_scale", f"penalties of {len(found)} layers times {scale:g}")
+            before = self._arm.outcome.applied.get("weight_decay_scale")
+            words = f"penalties of {len(found)} layers times {scale:g}"
+            self._arm.applied("weight_decay_scale", f"{before}; {words}" if before else words)
         elif "weight_decay_scale" not in self._arm.outcome.applied:
             self._arm.not_testable(
                 "weight_decay_scale", "there is neither weight decay nor a penalty to scale"

@@ -161,8 +161,8 @@ class Training:
             if self._optimizer is None:
                 self._hold_on(optimizer)
             elif optimizer is self._last is not self._optimizer:  # it steps again on its own: a new phase
+                self._count()  # its first step, which might have been that of a second network's optimizer
                 self._hold_on(optimizer)
-                self._count()
             self._last = optimizer
             self._arm.begin()
             self._take_evaluation()

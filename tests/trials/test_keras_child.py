@@ -66,7 +66,7 @@ def test_a_script_is_trained_alike_to_the_bit_and_nothing_of_its_folder_is_touch
     assert (wrapped / "log.csv").read_text() == "an older log\n"
     saved = {one.name for one in (tmp_path / "wrapped-trial" / "saved").rglob("*")}
     assert saved >= {"log.csv", "best.keras", "last.weights.h5"}
-    frame = next(iter(read([tmp_path / "wrapped-trial" / "logs"]))).scalars
+    frame = next(iter(read(tmp_path / "wrapped-trial" / "logs"))).scalars
     losses = frame[frame.tag == "validation/loss"]
     assert losses.step.tolist() == [5, 10, 15, 20]
     epochs = frame[frame.tag == "epoch"]
@@ -84,6 +84,6 @@ def test_an_arm_is_capped_over_both_phases_with_its_rates_scaled_and_its_seeds_o
     assert outcome.applied == {"learning_rate_scale": "0.01 -> 0.001"}
     assert "--weights" in outcome.not_testable["backbone"]
     assert outcome.loss is not None
-    frame = next(iter(read([tmp_path / "work-trial" / "logs"]))).scalars
+    frame = next(iter(read(tmp_path / "work-trial" / "logs"))).scalars
     rates = frame[(frame.role == "learning_rate") & (frame.step % 5 == 0)].drop_duplicates("step")
     assert rates.value.round(5).tolist() == [0.01] * 4 + [0.001]

@@ -75,6 +75,9 @@ class Trained:
         )  # fmt: skip
         self.outcome = self.arm.outcome
 
+    def layer(self, kind: str):
+        return next(layer for layer in self.model.layers if type(layer).__name__ == kind)
+
     @property
     def kinds(self) -> list[str]:
         return [type(layer).__name__ for layer in self.model.layers]
@@ -92,16 +95,16 @@ CHANGES = {
         0.1,
         lambda t: (
             t.model.optimizer.weight_decay == pytest.approx(0.001)
-            and t.model.layers[0].kernel_regularizer.l2 == pytest.approx(0.01)
+            and t.layer("Conv2D").kernel_regularizer.l2 == pytest.approx(0.01)
         ),
     ),
-    "dropout": (0.3, lambda t: t.model.layers[2].rate == 0.3),
-    "dropout_scale": (0.5, lambda t: t.model.layers[2].rate == 0.2),
+    "dropout": (0.3, lambda t: t.layer("Dropout").rate == 0.3),
+    "dropout_scale": (0.5, lambda t: t.layer("Dropout").rate == 0.2),
     "batch_normalization": (True, lambda t: t.kinds.count("BatchNormalization") == 2),
     "skip_connections": (True, lambda t: t.kinds.count("Add") == 2),
     "activation": (
         "elu",
-        lambda t: t.model.layers[1].activation is keras.activations.elu and "ReLU" not in t.kinds,
+        lambda t: t.layer("Conv2D").activation is keras.activations.elu and "ReLU" not in t.kinds,
     ),
     "initializer": ("he_normal", lambda t: "he_normal in 3 layers" in t.outcome.applied["initializer"]),
     "width_scale": (2.0, lambda t: [w.shape[-1] for w in t.model.trainable_variables[::2]] == [8, 10, 3]),
@@ -110,7 +113,7 @@ CHANGES = {
     "normalize_inputs": (True, lambda t: "Normalization" in t.kinds),
     "shuffle": (True, lambda t: "shuffle" in t.outcome.applied),
     "augmentation": (["flip", "shift", "zoom"], lambda t: "RandomTranslation" in t.kinds),
-    "train_all_layers": (True, lambda t: t.model.layers[0].trainable),
+    "train_all_layers": (True, lambda t: t.layer("Conv2D").trainable),
     "early_stopping_patience": (0, lambda t: t.outcome.epochs <= 5),
 }
 

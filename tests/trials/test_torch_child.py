@@ -68,7 +68,7 @@ def test_a_script_is_trained_alike_to_the_bit_and_its_checkpoint_stays(tmp_path:
     assert outcome.metrics.keys() == {"accuracy", "macro_recall"}
     assert "24 samples" in outcome.scored_on
     assert (wrapped / "best.pt").read_text() == "an older one\n"
-    frame = next(iter(read([tmp_path / "wrapped-trial" / "logs"]))).scalars
+    frame = next(iter(read(tmp_path / "wrapped-trial" / "logs"))).scalars
     assert frame[frame.tag == "validation/loss"].step.tolist() == [5, 10, 15, 20]
     assert frame[frame.tag == "epoch"].value.tolist() == [1, 2, 3, 4]
 
@@ -84,7 +84,7 @@ def test_an_arm_is_capped_over_both_phases_with_its_rates_scaled_and_its_seeds_o
     assert outcome.applied == {"learning_rate_scale": "0.01 -> 0.001 at every optimizer"}
     assert "code of the model" in outcome.not_testable["width_scale"]
     assert outcome.loss is not None
-    frame = next(iter(read([tmp_path / "work-trial" / "logs"]))).scalars
+    frame = next(iter(read(tmp_path / "work-trial" / "logs"))).scalars
     rates = frame[frame.role == "learning_rate"]
     by_epoch = rates[rates.step.isin([5, 10, 15, 20, 25])].drop_duplicates("step")
     assert by_epoch.value.round(6).tolist() == [0.01, 0.005, 0.0025, 0.00125, 0.001]
