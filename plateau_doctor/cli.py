@@ -15,6 +15,8 @@ import click
 
 from plateau_doctor import __version__
 from plateau_doctor.cli_analyze import analyze
+from plateau_doctor.cli_compare import compare
+from plateau_doctor.cli_help import demo, doctor, explain, rules
 from plateau_doctor.cli_verify import verify
 from plateau_doctor.console import (
     INTERNAL,
@@ -24,7 +26,6 @@ from plateau_doctor.console import (
     USAGE,
     existing,
     roles_by_tag,
-    rules_folder,
 )
 
 __all__ = ["cli", "main"]
@@ -67,7 +68,10 @@ def _told(error: Exception) -> int:
     return INTERNAL
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PLATEAU_DOCTOR"})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PLATEAU_DOCTOR"},
+    epilog='Completion, for bash: eval "$(_PLATEAU_DOCTOR_COMPLETE=bash_source plateau-doctor)"; zsh and fish alike.',
+)
 @click.version_option(__version__, prog_name="plateau-doctor")
 def cli() -> None:
     """Say why a training run went flat, from the logs it left, and what to change.
@@ -96,38 +100,6 @@ def inspect(path: str, tag_map: Sequence[str], form: str) -> int:
     return OK
 
 
-@cli.command()
-@click.argument("name", metavar="CAUSE|FIX")
-def explain(name: str) -> int:
-    """Explain a cause or a fix: what it is, what speaks for and against it, and what mends it."""
-    from plateau_doctor import examination
-    from plateau_doctor.letters import UsageError, did_you_mean
-    from plateau_doctor.report import explain_cause, explain_fix
-
-    rules, fixes = {rule.cause: rule for rule in examination.load_rules()}, examination.load_fixes()
-    if name in rules:
-        click.echo(explain_cause(rules[name]))
-    elif name in fixes:
-        click.echo(explain_fix(fixes[name]))
-    else:
-        raise UsageError(f"no cause and no fix is called {name!r}{did_you_mean(name, [*rules, *fixes])}")
-    return OK
-
-
-@cli.command("rules")
-@click.option(
-    "--rules", "rule_folders", multiple=True, metavar="DIR", help="A folder with rule files of your own."
-)
-def list_rules(rule_folders: Sequence[str]) -> int:
-    """List every cause that is looked for."""
-    from plateau_doctor import examination
-
-    for rule in examination.load_rules([rules_folder(name) for name in rule_folders]):
-        click.echo(f"{rule.cause} ({rule.family}, {rule.severity})")
-        click.echo(click.wrap_text(rule.says, width=80, initial_indent="    ", subsequent_indent="    "))
-    return OK
-
-
 @cli.command(hidden=True)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
@@ -144,4 +116,9 @@ def calibrate(folder: Path, output: Path) -> int:
 
 
 cli.add_command(analyze)
+cli.add_command(compare)
+cli.add_command(demo)
+cli.add_command(doctor)
+cli.add_command(explain)
+cli.add_command(rules)
 cli.add_command(verify)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from plateau_doctor import __version__
 from plateau_doctor.cli_config import Configured, config_of, config_options, settings_say
+from plateau_doctor.cli_gate import gate_options
 from plateau_doctor.console import (
     FINDINGS,
     FORMATS,
@@ -29,35 +30,7 @@ if TYPE_CHECKING:
     from plateau_doctor.gating import Asked
     from plateau_doctor.rule import Rule
 
-__all__ = ["analyze", "gate_options"]
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def gate_options(command: Command) -> Command:
-    """Give a command the options that say which findings make the exit code 1."""
-    for option in (
-        click.option(
-            "--ignore", multiple=True, metavar="NAME", help="A cause or family that does not count."
-        ),
-        click.option(
-            "--select", multiple=True, metavar="NAME", help="Only this cause or family counts; repeatable."
-        ),
-        click.option(
-            "--min-confidence",
-            type=click.Choice(("low", "medium", "high")),
-            default="medium",
-            help="Lowest confidence that counts for --fail-on; uncalibrated ranks as medium. Default: medium.",
-        ),
-        click.option(
-            "--fail-on",
-            type=click.Choice(("error", "warning", "note", "never")),
-            default="error",
-            help="Lowest severity that makes the exit code 1. Default: error.",
-        ),
-    ):
-        command = option(command)
-    return command
+__all__ = ["analyze"]
 
 
 @dataclass(frozen=True)

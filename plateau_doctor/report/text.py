@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from plateau_doctor.fix import Fix
     from plateau_doctor.run import Problem
 
-__all__ = ["Page", "concise", "full"]
+__all__ = ["FRAMEWORKS", "Page", "concise", "full"]
 
 FRAMEWORKS = {"keras": "Keras", "torch": "PyTorch"}
 MOST_ASKED, MOST_EXPLAINED = 3, 2  # logs to add, told with the line that logs them
