@@ -92,7 +92,7 @@ class Wanted:
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but what was asked for with -o or --report.")
 @config_options
 @click.pass_context
-def analyze(ctx: click.Context, **given: Any) -> int:
+def analyze(ctx: click.Context, /, **given: Any) -> int:
     """Say of each run below PATH whether it is stuck, since when, why, and what to change."""
     wanted = Wanted(**given)
     if wanted.show_settings:

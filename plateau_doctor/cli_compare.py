@@ -37,6 +37,7 @@ __all__ = ["compare"]
 @click.pass_context
 def compare(
     ctx: click.Context,
+    /,
     base: str,
     head: str,
     form: str,

@@ -112,7 +112,7 @@ def doctor() -> int:
     """Say what is installed: the package, what it needs, optional parts, and GPUs."""
     from plateau_doctor.installation import installation
 
-    parts = installation()
+    parts = installation(__version__)
     wide = max(len(part.name) for part in parts)
     for part in parts:
         click.echo(f"{'x' if part.broken else ' '} {part.name.ljust(wide)}  {part.says}")

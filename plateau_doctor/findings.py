@@ -89,7 +89,7 @@ def _causes(
                 cause=diagnosis.cause,
                 severity=diagnosis.severity,
                 probability=diagnosis.probability if diagnosis.calibrated else None,
-                says=one.headline if rank == 0 else diagnosis.says.rstrip("."),
+                says=(one.headline if rank == 0 else diagnosis.says).rstrip("."),
                 evidence=tuple(sign.says for sign in seen if sign.seen),
                 fixes=diagnosis.fixes,
                 fingerprint=fingerprint(name, diagnosis.cause),

@@ -8,7 +8,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from plateau_doctor import __version__, places
+from plateau_doctor import places
 from plateau_doctor.runners.local import find_gpus
 
 __all__ = ["Part", "installation"]
@@ -25,12 +25,12 @@ class Part:
     broken: bool = False
 
 
-def installation() -> tuple[Part, ...]:
-    """Return everything that `doctor` tells, the package first."""
+def installation(version: str) -> tuple[Part, ...]:
+    """Return everything that `doctor` tells, the package of this version first."""
     rules = sorted((places.rules_folder() / "causes").glob("*.toml"))
     template = places.templates_folder() / "report.html.jinja"
     return (
-        Part(NAME, f"{__version__}, Python {platform.python_version()} on {platform.system()}"),
+        Part(NAME, f"{version}, Python {platform.python_version()} on {platform.system()}"),
         Part("rules", f"{len(rules)} causes in {places.rules_folder()}", not rules),
         Part("templates", str(places.templates_folder()), not template.is_file()),
         *_packages(),

@@ -37,49 +37,51 @@ def check_rules(folder: Path) -> tuple[tuple[Rule, ...], tuple[str, ...]]:
                 str(RuleError(f"the cause {rule.cause!r} ships with plateau-doctor", Path(rule.source)))
             )
     every = [*rules, *(rule for cause, rule in shipped.items() if cause not in {r.cause for r in rules})]
+    made = {rule.cause: _made(rule) for rule in every}
+    seen = [facts for pairs, _ in made.values() for _, facts in pairs]
     for rule in rules:
-        letters += [str(RuleError(said, Path(rule.source))) for said in _examples(rule, every)]
+        pairs, said = made[rule.cause]
+        said = [*said, *_judged(rule, pairs, every), *_signs(rule, [facts for _, facts in pairs], seen)]
+        letters += [str(RuleError(one, Path(rule.source))) for one in said]
     return tuple(rules), tuple(letters)
 
 
-def _examples(rule: Rule, every: Sequence[Rule]) -> list[str]:
+def _made(rule: Rule) -> tuple[list[tuple[Example, Facts]], list[str]]:
+    """Return the examples of a rule with their facts, and what is said of those that make no run."""
+    pairs, said = [], list[str]()
+    for example in rule.examples:
+        members = (example, *example.siblings)
+        try:
+            runs = [example_run(f"{rule.cause}/{one.name}", one.series, one.settings) for one in members]
+            pairs.append((example, Facts(runs[0], find_siblings(runs).get(0))))
+        except (PlateauDoctorError, ValueError) as error:
+            said.append(f"the example {example.name!r} makes no run: {error}")
+    return pairs, said
+
+
+def _judged(rule: Rule, pairs: Sequence[tuple[Example, Facts]], every: Sequence[Rule]) -> list[str]:
     said = []
     if {example.fires for example in rule.examples} != {True, False}:
         said.append("a rule needs at least one [[fires]] and one [[silent]]")
-    known: list[Facts] = []
-    for example in rule.examples:
-        try:
-            facts = _facts(rule, example)
-        except (PlateauDoctorError, ValueError) as error:
-            said.append(f"the example {example.name!r} makes no run: {error}")
-            continue
-        known.append(facts)
-        said += _judged(rule, example, facts, every)
-    return said + _signs(rule, known)
+    for example, facts in pairs:
+        ranked = [one.cause for one in named(diagnose(facts, every, WORDS_ALONE))]
+        if example.fires and ranked[:1] != [rule.cause]:
+            instead = f"{ranked[0]} comes first" if ranked else "no cause is named"
+            said.append(f"the example {example.name!r} is to fire {rule.cause}, but {instead}")
+        if not example.fires and rule.cause in ranked:
+            said.append(f"the example {example.name!r} is to be silent, but {rule.cause} is named")
+    return said
 
 
-def _judged(rule: Rule, example: Example, facts: Facts, every: Sequence[Rule]) -> list[str]:
-    ranked = [one.cause for one in named(diagnose(facts, every, WORDS_ALONE))]
-    if example.fires and ranked[:1] != [rule.cause]:
-        instead = f"{ranked[0]} comes first" if ranked else "no cause is named"
-        return [f"the example {example.name!r} is to fire {rule.cause}, but {instead}"]
-    if not example.fires and rule.cause in ranked:
-        return [f"the example {example.name!r} is to be silent, but {rule.cause} is named"]
-    return []
-
-
-def _signs(rule: Rule, known: Sequence[Facts]) -> list[str]:
+def _signs(rule: Rule, own: Sequence[Facts], every: Sequence[Facts]) -> list[str]:
+    """Look for each sign in the rule's own examples, and where it is not in them, in those of all rules."""
     said = []
     for sign in rule.signs:
-        answers = {sign.condition.evaluate(facts) for facts in known}
+        answers = {sign.condition.evaluate(facts) for facts in own}
+        if not {True, False} <= answers:
+            answers |= {sign.condition.evaluate(facts) for facts in every}
         if True not in answers:
             said.append(f"no example shows the sign {sign.condition.text!r}")
         if False not in answers:
             said.append(f"no example measures the sign {sign.condition.text!r} and finds it absent")
     return said
-
-
-def _facts(rule: Rule, example: Example) -> Facts:
-    members = (example, *example.siblings)
-    runs = [example_run(f"{rule.cause}/{one.name}", one.series, one.settings) for one in members]
-    return Facts(runs[0], find_siblings(runs).get(0))

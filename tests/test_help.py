@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from plateau_doctor import places
 from plateau_doctor.cli import _run
 from plateau_doctor.console import FINDINGS, NOTHING, OK
 from plateau_doctor.examination import load_fixes, load_rules
@@ -95,6 +96,12 @@ def test_every_mistake_of_a_folder_is_a_letter_with_a_caret(
     assert told.count("^") == 2
 
 
+def test_the_rules_that_ship_hold_to_what_a_user_is_held_to() -> None:
+    rules, letters = check_rules(places.rules_folder() / "causes")
+    assert len(rules) == len(RULES)
+    assert letters == ()
+
+
 def test_a_folder_without_rule_files_is_not_green(tmp_path: Path) -> None:
     assert _run(["rules", "check", str(tmp_path)]) == NOTHING
 
@@ -106,13 +113,13 @@ def test_doctor_tells_versions_optional_parts_and_gpus_without_a_framework() -> 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "LOADED []" in done.stdout
-    names = [part.name for part in installation()]
+    names = [part.name for part in installation("0.1.0")]
     assert {"plateau-doctor", "rules", "pandas", "torch", "GPUs"} <= set(names)
 
 
 def test_doctor_exits_1_where_something_must_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = (Part("pandas", "missing", broken=True),)
-    monkeypatch.setattr("plateau_doctor.installation.installation", lambda: broken)
+    monkeypatch.setattr("plateau_doctor.installation.installation", lambda _: broken)
     assert _run(["doctor"]) == FINDINGS
 
 

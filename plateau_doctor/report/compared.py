@@ -57,9 +57,11 @@ def _mark(one: Measure) -> str:
 
 
 def _says(one: Measure) -> str:
+    there = f"{one.axis} {number(one.base)}"
+    if one.what == "time" and math.isnan(one.head):
+        return f"{one.tag} never reaches BASE's level, which BASE reaches at {there}"
     if one.what == "time":
-        there = "never" if math.isnan(one.head) else f"{one.axis} {number(one.head)}"
-        said = f"{one.tag} reaches BASE's level at {there}, BASE at {one.axis} {number(one.base)}"
+        said = f"{one.tag} reaches BASE's level at {one.axis} {number(one.head)}, BASE at {there}"
     else:
         said = f"{one.tag} ends at {number(one.head)}, BASE at {number(one.base)}"
     return f"{said}: {_change(one)}"
@@ -68,7 +70,8 @@ def _says(one: Measure) -> str:
 def _change(one: Measure) -> str:
     if not math.isfinite(one.change):
         return "worse, whatever the seed"
-    size = f"{_size(one, one.change)} {'worse' if one.change > 0 else 'better'}"
+    words = ("later", "sooner") if one.what == "time" else ("worse", "better")
+    size = f"{_size(one, one.change)} {words[one.change <= 0]}"
     bar = f"counts from {_size(one, one.tolerance)}"
     if one.low is None:
         return f"{size}; {bar}; one run on each side, so the noise of seeds is unknown"

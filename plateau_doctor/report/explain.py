@@ -19,7 +19,8 @@ __all__ = ["explain_cause", "explain_fix", "logs_of"]
 def logs_of(rule: Rule) -> tuple[str, ...]:
     """Return the logs that the signs of a rule ask for, the cheapest to have first; keys of `NEEDS`."""
     facts = known_facts()
-    asked = {facts[name].needs for sign in rule.signs for name in sign.condition.names}
+    names = {name for sign in rule.signs for name in sign.condition.names}
+    asked = {facts[name].needs for name in names & facts.keys()}
     return tuple(need for need in NEEDS if need in asked)
 
 
@@ -44,11 +45,12 @@ def explain_cause(rule: Rule, fixes: Mapping[str, Fix] | None = None) -> str:
         else None
     )
     if chosen is not None:
-        lines += ["", *page.wrap(f"{chosen.title} ({chosen.id})", 2, "")]
+        lines += ["", "Change", *page.wrap(f"{chosen.title} ({chosen.id})", 2)]
         for framework, snippet in chosen.snippets.items():
             lines += ["", f"  {FRAMEWORKS.get(framework, framework)}", *page.code(snippet, 4)]
+    logs = ", ".join(NEEDS[need].log for need in logs_of(rule))
     rest = {
-        "Looks at": (", ".join(NEEDS[need].log for need in logs_of(rule)),),
+        "Looks at": (logs,) if logs else (),
         "Fixes": rule.fixes,
         "Easily confused with": rule.confused_with,
         "May fire without it": (rule.falsepositives,) if rule.falsepositives else (),

@@ -54,7 +54,7 @@ def escape(text: str) -> str:
     """Return text in which no character is Markdown's or HTML's, no word a link and no name a person."""
     short = visible(text[:LONGEST]) + ("..." if len(text) > LONGEST else "")
     safe = short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    safe = re.sub(r"([\\`*_{}\[\]()#+\-!|~])", r"\\\1", safe)
+    safe = re.sub(r"([\\`*_\[\]!|~]|^[-+=#])", r"\\\1", safe)
     return re.sub(r"@|(?<=:)(?=//)|(?<=www)(?=\.)", lambda at: f"{at[0]}<!-- -->", safe)
 
 

@@ -145,9 +145,18 @@ def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]
         lines += page.wrap("; ".join(one.checked), 11, "  Checked", "dim")
     if one.verdicts:
         lines += _tried(one, examination.fixes, page)
+    lines += _gate(one, examination, page)
     if one.run.problems:
         lines += _problems(one.run.problems, page)
     return lines
+
+
+def _gate(one: RunExamination, examination: Examination, page: Page) -> list[str]:
+    """Say which findings of a run do not count and why, and what was required of it and not logged."""
+    gate, name = examination.gate, one.run.name
+    said = [f"{w.cause} does not count, {w.by}: {w.why}" for w in gate.waivers if w.run == name]
+    said += [f"required, not logged: {lack.log}; {lack.how}" for lack in gate.lacks if lack.run == name]
+    return [line for text in said for line in page.wrap(text, 4, "  !")]
 
 
 def _tried(one: RunExamination, fixes: Mapping[str, Fix], page: Page) -> list[str]:

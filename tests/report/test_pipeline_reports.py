@@ -64,6 +64,12 @@ def test_every_format_counts_what_was_waived_and_what_is_missing(form: str) -> N
         assert "1 required log missing" in said
 
 
+def test_a_page_of_one_run_counts_what_was_waived_as_well() -> None:
+    found = replace(samples.examination(samples.stuck()), gate=Gate(waivers=(WAIVER,)))
+    assert "1 finding suppressed by the configuration" in render(found, "html")
+    assert "label_noise does not count, suppressed: known, see ticket 12" in render(found, "full")
+
+
 def test_json_lines_keep_the_shipped_schema_line_by_line() -> None:
     schema = {**SCHEMA, "$ref": "#/$defs/line"}
     for key in ("type", "required", "properties", "additionalProperties"):
