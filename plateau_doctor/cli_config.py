@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Configured", "config_of", "config_options", "settings_say"]
 
-UNSET = ("paths", "base", "head", "config", "isolated", "show_settings", "help")  # not for a file to set
-PATHS = ("rules", "baseline", "write-baseline", "html", "output")
+UNSET = ("config", "isolated", "show_settings", "write_baseline", "help")  # not for a file to set
+PATHS = ("rules", "baseline", "html", "output")
 SOURCES = {
     ParameterSource.COMMANDLINE: "command line",
     ParameterSource.ENVIRONMENT: "environment",

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from plateau_doctor.letters import visible
+from plateau_doctor.letters import uncommanded, visible
 from plateau_doctor.report.words import counted, number
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def compared_text(found: Comparison) -> str:
     for names, side in ((found.only_base, "BASE"), (found.only_head, "HEAD")):
         if names:
             lines += ["", f"only in {side}: {', '.join(names)}"]
-    return "\n".join(visible(line) for line in lines) + "\n"
+    return uncommanded("\n".join(visible(line) for line in lines) + "\n")
 
 
 def compared_json(found: Comparison) -> str:

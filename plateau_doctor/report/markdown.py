@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from plateau_doctor.findings import findings_of
-from plateau_doctor.letters import visible
+from plateau_doctor.letters import uncommanded, visible
 from plateau_doctor.report.siblings import families_say
 from plateau_doctor.report.trials import verdict_says
 from plateau_doctor.report.words import (
@@ -52,7 +52,7 @@ def comment(examination: Examination) -> str:
 
 def escape(text: str) -> str:
     """Return text in which no character is Markdown's or HTML's, no word a link and no name a person."""
-    short = visible(text[:LONGEST]) + ("..." if len(text) > LONGEST else "")
+    short = _short(text)
     safe = short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = re.sub(r"([\\`*_\[\]!|~]|^[-+=#])", r"\\\1", safe)
     return re.sub(r"@|(?<=:)(?=//)|(?<=www)(?=\.)", lambda at: f"{at[0]}<!-- -->", safe)
@@ -60,10 +60,14 @@ def escape(text: str) -> str:
 
 def code(text: str) -> str:
     """Return a name as inline code that no run of backticks in it can close, and that a table cell can hold."""
-    short = visible(text[:LONGEST]) + ("..." if len(text) > LONGEST else "")
+    short = _short(text)
     ticks = "`" * (1 + max((len(run) for run in re.findall("`+", short)), default=0))
     pad = " " if short[:1] in ("`", " ", "") or short[-1:] in ("`", " ") else ""
     return f"{ticks}{pad}{short}{pad}{ticks}"
+
+
+def _short(text: str) -> str:
+    return uncommanded(visible(text[:LONGEST])) + ("..." if len(text) > LONGEST else "")
 
 
 def _page(examination: Examination, limit: int) -> str:

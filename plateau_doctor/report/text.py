@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plateau_doctor.letters import visible
+from plateau_doctor.letters import uncommanded, visible
 from plateau_doctor.report.siblings import families_say
 from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
 from plateau_doctor.report.words import (
@@ -97,7 +97,7 @@ def full(examination: Examination, *, color: bool = False, plain: bool = False, 
     if examination.problems:
         blocks.append([page.paint("Not read", "bold"), *_problems(examination.problems, page)])
     blocks.append(page.wrap(summary(examination), 0))
-    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+    return uncommanded("\n\n".join("\n".join(block) for block in blocks) + "\n")
 
 
 def concise(examination: Examination, *, color: bool = False, plain: bool = False, width: int = 80) -> str:
@@ -105,7 +105,7 @@ def concise(examination: Examination, *, color: bool = False, plain: bool = Fals
     page = Page(width, color, plain)
     lines = [page.paint(visible(said)) for said in _siblings(examination)]
     lines += [_line(one, page) for one in examination.runs]
-    return "\n".join([*lines, page.paint(summary(examination))]) + "\n"
+    return uncommanded("\n".join([*lines, page.paint(summary(examination))]) + "\n")
 
 
 def _siblings(examination: Examination) -> list[str]:

@@ -52,6 +52,16 @@ def test_a_hostile_name_leaves_no_control_character_and_no_command_in_any_format
     assert not any(line.lstrip().startswith("::error::pwned") for line in text.splitlines())
 
 
+@pytest.mark.parametrize("form", ["full", "concise", "markdown"])
+@pytest.mark.parametrize("color", [False, True])
+def test_no_line_of_a_terminal_is_a_workflow_command(form: str, color: bool) -> None:
+    name = "::add-mask::x " + "y" * 50 + " ::error::pwned ##[error]z"
+    one = samples.stuck(name, headline=f"stuck at {name}")
+    for line in render(samples.examination(one, samples.healthy(name)), form, color=color).splitlines():
+        assert not re.sub(r"\x1b\[[0-9;]*m", "", line).strip().startswith("::")
+        assert "##[" not in line
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_counts_what_was_waived_and_what_is_missing(form: str) -> None:
     text = render(gated(), form)
