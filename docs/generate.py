@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from plateau_doctor.cli import cli
 from plateau_doctor.examination import load_fixes, load_rules
 from plateau_doctor.facts import known_facts
 from plateau_doctor.readers import formats
@@ -29,7 +30,12 @@ def pages() -> dict[Path, str]:
 
 def readme(text: str) -> str:
     """Return the README with its marked tables written anew."""
-    tables = {"causes": cause_table(), "formats": format_table(), "accuracy": accuracy_table()}
+    tables = {
+        "commands": command_table(),
+        "causes": cause_table(),
+        "formats": format_table(),
+        "accuracy": accuracy_table(),
+    }
     for name, table in tables.items():
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)",
@@ -61,6 +67,12 @@ def evidence() -> str:
         "",
     ]
     return "\n".join([*head, "```", newest("ablation").rstrip(), "```", ""])
+
+
+def command_table() -> str:
+    shown = [(name, one) for name, one in sorted(cli.commands.items()) if not one.hidden]
+    rows = [f"| `{name}` | {one.get_short_help_str(300).rstrip('.')} |" for name, one in shown]
+    return "\n".join(["| command | what it does |", "| --- | --- |", *rows, ""])
 
 
 def cause_table() -> str:

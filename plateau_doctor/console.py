@@ -9,6 +9,7 @@ from pathlib import Path
 
 __all__ = [
     "FINDINGS",
+    "FORMATS",
     "INCONCLUSIVE",
     "INTERNAL",
     "INTERRUPTED",
@@ -23,6 +24,9 @@ __all__ = [
 ]
 
 OK, FINDINGS, USAGE, NOTHING, INTERNAL, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+FORMATS = (
+    "full concise json jsonl markdown comment junit github gitlab sarif html".split()
+)  # those of report.FORMATS, which is imported late; a test holds them equal
 ROLE_ALIASES = {"lr": "learning_rate", "accuracy": "val_metric"}
 
 

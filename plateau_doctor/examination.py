@@ -11,6 +11,7 @@ from plateau_doctor.diagnosis import Diagnosis, Missing, candidates, diagnose, m
 from plateau_doctor.facts import Facts, Value, known_facts
 from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.fix import Fix
+from plateau_doctor.gate import Gate
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.rule import Rule
 from plateau_doctor.run import Problem, Run
@@ -70,6 +71,9 @@ class Examination:
         command: The command line that made it, for the foot of the report.
         version: Version of plateau-doctor.
         families: Runs that are siblings (seeds, points of a sweep), in the order of the runs.
+        causes: Every cause that was looked for.
+        folder: The working directory, so that a report can name a log by its path from there.
+        gate: What makes findings fail a pipeline, and what was waived.
     """
 
     runs: tuple[RunExamination, ...]
@@ -78,6 +82,9 @@ class Examination:
     command: str = ""
     version: str = ""
     families: tuple[Family, ...] = ()
+    causes: tuple[str, ...] = ()
+    folder: str = ""
+    gate: Gate = field(default_factory=Gate)
 
 
 def analyze(
@@ -87,6 +94,7 @@ def analyze(
     tag_map: Mapping[str, str] | None = None,
     command: str = "",
     version: str = "",
+    folder: str = "",
 ) -> Examination:
     """Read every run below `paths` and say of each how it stands and why.
 
@@ -96,6 +104,7 @@ def analyze(
         tag_map: tag -> role, for tags whose name misleads the table of roles.
         command: Shown at the foot of a report.
         version: Likewise.
+        folder: The working directory; a report names logs below it by their path from there.
 
     Raises:
         FileNotFoundError: A path does not exist.
@@ -121,6 +130,8 @@ def analyze(
         command,
         version,
         tuple(dict.fromkeys(siblings[i].family for i in sorted(siblings))),
+        tuple(one.cause for one in chosen),
+        folder,
     )
 
 

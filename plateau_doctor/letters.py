@@ -9,11 +9,20 @@ PlateauDoctorError
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["NothingToAnalyze", "PlateauDoctorError", "RuleError", "UsageError", "did_you_mean", "visible"]
+__all__ = [
+    "NothingToAnalyze",
+    "PlateauDoctorError",
+    "RuleError",
+    "UsageError",
+    "did_you_mean",
+    "uncommanded",
+    "visible",
+]
 
 
 class PlateauDoctorError(Exception):
@@ -81,3 +90,8 @@ def visible(text: str) -> str:
         c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else ascii(c)[1:-1]
         for c in text
     )
+
+
+def uncommanded(text: str) -> str:
+    """Return lines for a terminal in which none is a workflow command: GitHub obeys those that begin with ::."""
+    return re.sub(r"(?m)^((?:\s|\x1b\[[0-9;]*m)*):(?=:)", r"\1: ", text).replace("##[", "# #[")

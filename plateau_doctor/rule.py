@@ -17,7 +17,7 @@ from plateau_doctor.letters import RuleError, did_you_mean
 from plateau_doctor.roles import ROLES
 from plateau_doctor.toml import place_of, read_toml
 
-__all__ = ["Example", "Rule", "Severity", "Sign", "Strength", "load"]
+__all__ = ["Example", "Rule", "Severity", "Sign", "Strength", "load", "load_file"]
 
 Severity = Literal["error", "warning", "note"]
 Strength = Literal["decisive", "strong", "fair", "slight"]
@@ -93,13 +93,22 @@ def load(
     rules: dict[str, Rule] = {}
     for folder in folders:
         for file in sorted(folder.glob("*.toml")):
-            rule = _Letters(file, *read_toml(file)).rule(known_facts, known_fixes)
+            rule = load_file(file, known_facts, known_fixes)
             if rule.cause in rules:
                 raise RuleError(
                     f"the cause {rule.cause!r} is already defined in {rules[rule.cause].source}", file
                 )
             rules[rule.cause] = rule
     return tuple(rules[cause] for cause in sorted(rules))
+
+
+def load_file(file: Path, known_facts: Collection[str], known_fixes: Collection[str] | None = None) -> Rule:
+    """Read one rule file; see `load`.
+
+    Raises:
+        RuleError: It is wrong.
+    """
+    return _Letters(file, *read_toml(file)).rule(known_facts, known_fixes)
 
 
 class _Letters:

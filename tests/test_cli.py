@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from plateau_doctor.cli import FINDINGS, INTERNAL, NOTHING, OK, USAGE, _run
+from plateau_doctor.cli import _run
+from plateau_doctor.console import FINDINGS, INTERNAL, NOTHING, OK, USAGE
 from plateau_doctor.readers import read
 from plateau_doctor.run import Problem
 

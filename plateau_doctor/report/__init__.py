@@ -1,4 +1,4 @@
-"""What people and machines read: an Examination as text, JSON or one HTML page.
+"""What people and machines read: an Examination as text, HTML, Markdown, or a format that pipelines know.
 
 Each format has a module of its own, imported when it is asked for: text and JSON need neither jinja2 nor
 altair, and a new format is one module and one line here.
@@ -22,6 +22,13 @@ _HOMES: Mapping[str, tuple[str, str]] = {
     "full": ("text", "full"),
     "concise": ("text", "concise"),
     "json": ("json", "render"),
+    "jsonl": ("json", "render_lines"),
+    "markdown": ("markdown", "render"),
+    "comment": ("markdown", "comment"),
+    "junit": ("junit", "render"),
+    "github": ("github", "render"),
+    "gitlab": ("gitlab", "render"),
+    "sarif": ("sarif", "render"),
     "html": ("html", "render"),
 }
 FORMATS: Sequence[str] = tuple(_HOMES)
@@ -39,8 +46,8 @@ def render(
 
     Args:
         examination: What was found.
-        format: `full` or `concise` text, `json`, or `html`.
-        color: Color text by ANSI escapes; JSON and HTML take no notice.
+        format: `full` or `concise` text, or any other of FORMATS.
+        color: Color text by ANSI escapes; the other formats take no notice.
         plain: Keep text to ASCII, for terminals without Unicode.
         width: Columns that text is wrapped to, at least 40.
 

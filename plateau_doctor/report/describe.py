@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from plateau_doctor.letters import visible
+from plateau_doctor.letters import uncommanded, visible
 from plateau_doctor.report.words import counted, number, place_of
 from plateau_doctor.run import Problem, Run
 
@@ -31,7 +31,7 @@ def describe(found: Iterable[Run | Problem], format: str = "text") -> str:
     blocks += (
         [[f"not read: {p['path']}: {p['what']}: {p['why']}" for p in _letters(problems)]] if problems else []
     )
-    return "\n\n".join("\n".join(visible(line) for line in block) for block in blocks)
+    return uncommanded("\n\n".join("\n".join(visible(line) for line in block) for block in blocks))
 
 
 def _facts_of(run: Run) -> dict[str, Any]:

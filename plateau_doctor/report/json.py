@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from plateau_doctor.findings import findings_of
 from plateau_doctor.report.words import place_of
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from plateau_doctor.trials.trial import Trial
     from plateau_doctor.verdict import Verdict
 
-__all__ = ["SCHEMA_VERSION", "render", "to_json"]
+__all__ = ["SCHEMA_VERSION", "render", "render_lines", "to_json"]
 
 SCHEMA_VERSION = 1
 Json = dict[str, Any]
@@ -35,6 +36,34 @@ def to_json(examination: Examination) -> Json:
         "tool": {"name": "plateau-doctor", "version": examination.version},
         "runs": [_run(one) for one in examination.runs],
         "problems": _problems(examination.problems),
+        "gate": _gate(examination),
+    }
+
+
+def render_lines(examination: Examination) -> str:
+    """Return JSON lines: one for each run, one for each problem, and a last one with the gate."""
+    whole = to_json(examination)
+    lines: list[Json] = [{"run": run} for run in whole["runs"]]
+    lines += [{"problem": problem} for problem in whole["problems"]]
+    lines.append({key: whole[key] for key in ("schema_version", "tool", "gate")})
+    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+
+
+def _gate(examination: Examination) -> Json:
+    gate = examination.gate
+    return {
+        "fail_on": gate.fail_on,
+        "min_confidence": gate.min_confidence,
+        "failing": [
+            {"run": one.run, "cause": one.cause, "fingerprint": one.fingerprint}
+            for one in findings_of(examination)
+            if one.stops
+        ],
+        "waived": [
+            {"run": one.run, "cause": one.cause, "by": one.by, "why": one.why, "expires": one.expires or None}
+            for one in gate.waivers
+        ],
+        "lacking": [{"run": one.run, "log": one.log, "how": one.how} for one in gate.lacks],
     }
 
 

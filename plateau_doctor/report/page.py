@@ -21,6 +21,7 @@ from plateau_doctor.report.words import (
     counted,
     fixes_of,
     framework_of,
+    gate_says,
     grouped,
     last_plateau,
     sentence,
@@ -129,6 +130,7 @@ class Page:
         title: Of the window.
         answer: The first line that is read.
         summary: The counts.
+        gate: What does not count, and what was required and is missing, as counts.
         siblings: What runs that are siblings say of each other, one sentence or two a family, at most 50.
         sections: One for each run, those that need attention first.
         problems: Files that could not be read, at most 50.
@@ -144,6 +146,7 @@ class Page:
     title: str
     answer: str
     summary: str
+    gate: tuple[str, ...]
     siblings: tuple[str, ...]
     sections: tuple[Section, ...]
     problems: tuple[Problem, ...]
@@ -170,6 +173,7 @@ def page_of(examination: Examination, script_hash: str = "") -> Page:
         title=f"{runs[0].run.name if len(runs) == 1 else counted(len(runs), 'run')} - plateau-doctor",
         answer=_answer(runs),
         summary=summary(examination),
+        gate=tuple(gate_says(examination.gate)),
         siblings=families_say(examination)[:MOST_FAMILIES],
         sections=tuple(sections),
         problems=examination.problems[:MOST_PROBLEMS],

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plateau_doctor.letters import visible
+from plateau_doctor.letters import uncommanded, visible
 from plateau_doctor.report.siblings import families_say
 from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
 from plateau_doctor.report.words import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from plateau_doctor.fix import Fix
     from plateau_doctor.run import Problem
 
-__all__ = ["Page", "concise", "full"]
+__all__ = ["FRAMEWORKS", "Page", "concise", "full"]
 
 FRAMEWORKS = {"keras": "Keras", "torch": "PyTorch"}
 MOST_ASKED, MOST_EXPLAINED = 3, 2  # logs to add, told with the line that logs them
@@ -98,7 +98,7 @@ def full(examination: Examination, *, color: bool = False, plain: bool = False, 
     if examination.problems:
         blocks.append([page.paint("Not read", "bold"), *_problems(examination.problems, page)])
     blocks.append(page.wrap(summary(examination), 0))
-    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+    return uncommanded("\n\n".join("\n".join(block) for block in blocks) + "\n")
 
 
 def concise(examination: Examination, *, color: bool = False, plain: bool = False, width: int = 80) -> str:
@@ -106,7 +106,7 @@ def concise(examination: Examination, *, color: bool = False, plain: bool = Fals
     page = Page(width, color, plain)
     lines = [page.paint(visible(said)) for said in _siblings(examination)]
     lines += [_line(one, page) for one in examination.runs]
-    return "\n".join([*lines, page.paint(summary(examination))]) + "\n"
+    return uncommanded("\n".join([*lines, page.paint(summary(examination))]) + "\n")
 
 
 def _siblings(examination: Examination) -> list[str]:
@@ -146,9 +146,18 @@ def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]
         lines += page.wrap("; ".join(one.checked), 11, "  Checked", "dim")
     if one.verdicts:
         lines += _tried(one, examination.fixes, page)
+    lines += _gate(one, examination, page)
     if one.run.problems:
         lines += _problems(one.run.problems, page)
     return lines
+
+
+def _gate(one: RunExamination, examination: Examination, page: Page) -> list[str]:
+    """Say which findings of a run do not count and why, and what was required of it and not logged."""
+    gate, name = examination.gate, one.run.name
+    said = [f"{w.cause} does not count, {w.by}: {w.why}" for w in gate.waivers if w.run == name]
+    said += [f"required, not logged: {lack.log}; {lack.how}" for lack in gate.lacks if lack.run == name]
+    return [line for text in said for line in page.wrap(text, 4, "  !")]
 
 
 def _tried(one: RunExamination, fixes: Mapping[str, Fix], page: Page) -> list[str]:

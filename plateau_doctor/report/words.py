@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from plateau_doctor.diagnosis import Diagnosis, Evidence, Missing
     from plateau_doctor.examination import Examination, RunExamination
     from plateau_doctor.fix import Fix
+    from plateau_doctor.gate import Gate
     from plateau_doctor.run import Problem
 
 __all__ = [
     "BLIND",
     "STATES",
+    "WAIVED",
     "Standing",
     "confidence",
     "counted",
     "fixes_of",
     "framework_of",
+    "gate_says",
     "grouped",
     "last_plateau",
     "number",
@@ -45,6 +48,11 @@ STATES: Mapping[str, str] = {
     "not_a_training_run": "no curve",
 }
 BLIND = "Check the labels, the loss against the output layer, and whether one batch can be overfitted."
+WAIVED: Mapping[str, str] = {
+    "suppressed": "suppressed by the configuration",
+    "baseline": "in the baseline",
+    "not selected": "not selected",
+}
 _BANDS = ((0.8, "high"), (0.5, "medium"), (0.0, "low"))
 _STRENGTHS = ((math.log(30), "decisive"), (math.log(5), "strong"), (math.log(2), "fair"), (0.0, "slight"))
 _KERAS_TAGS = frozenset({"epoch_loss", "epoch_accuracy", "epoch_learning_rate", "val_loss", "val_accuracy"})
@@ -84,7 +92,21 @@ def summary(examination: Examination) -> str:
     parts = [f"{found.count(kind)} {word}" for kind, word in words.items() if kind in found]
     line = counted(len(found), "run") + (": " + ", ".join(parts) if parts else "")
     troubles = len(examination.problems) + sum(len(one.run.problems) for one in examination.runs)
-    return f"{line}; {counted(troubles, 'problem')} reading the logs" if troubles else line
+    if troubles:
+        line += f"; {counted(troubles, 'problem')} reading the logs"
+    return "; ".join([line, *gate_says(examination.gate)])
+
+
+def gate_says(gate: Gate) -> list[str]:
+    """Return what does not count and what was required, as counts; nothing where there is neither."""
+    said = []
+    for by, words in WAIVED.items():
+        number_of = sum(one.by == by for one in gate.waivers)
+        if number_of:
+            said.append(f"{counted(number_of, 'finding')} {words}")
+    if gate.lacks:
+        said.append(f"{counted(len(gate.lacks), 'required log')} missing")
+    return said
 
 
 def confidence(diagnosis: Diagnosis) -> str:

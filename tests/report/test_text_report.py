@@ -145,5 +145,5 @@ def test_an_analysis_of_nothing_is_said_and_not_empty():
 
 
 def test_an_unknown_format_names_the_known_ones():
-    with pytest.raises(ValueError, match="there are full, concise, json, html"):
+    with pytest.raises(ValueError, match="there are full, concise, json, jsonl, markdown"):
         render(samples.examination(), "pdf")

@@ -1,0 +1,156 @@
+"""Makes the gate of an examination: what is selected, suppressed, in the baseline, and required.
+
+Nothing is taken out of a report: what does not count is still told, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from plateau_doctor.config import Suppression
+from plateau_doctor.diagnosis import Diagnosis
+from plateau_doctor.examination import Examination, RunExamination
+from plateau_doctor.facts import Logged
+from plateau_doctor.facts.needs import NEEDS, was_logged
+from plateau_doctor.findings import findings_of, fingerprint
+from plateau_doctor.gate import Gate, Lack, Waiver
+from plateau_doctor.letters import UsageError, did_you_mean
+from plateau_doctor.rule import Rule
+
+__all__ = ["Asked", "baseline_of", "check_asked", "gated", "read_baseline", "stale"]
+
+BASELINE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks of the gate.
+
+    Attributes:
+        fail_on: Lowest severity that fails, or `never`.
+        min_confidence: Lowest confidence that fails.
+        select: Causes or families that count; all when empty.
+        ignore: Causes or families that do not.
+        require: Logs, by the keys of `NEEDS`, that every run must have.
+        suppressions: From the configuration.
+        baseline: Fingerprints of findings that were there before.
+        today: Suppressions that ended before this day do not hold.
+    """
+
+    fail_on: str = "error"
+    min_confidence: str = "medium"
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
+    baseline: Collection[str] = frozenset()
+    today: date = date.min
+
+
+def check_asked(asked: Asked, rules: Iterable[Rule]) -> None:
+    """Refuse names that no cause, family or log has.
+
+    Raises:
+        UsageError: With the nearest name that there is.
+    """
+    rules = list(rules)
+    known = sorted({name for rule in rules for name in (rule.cause, rule.family)})
+    for option, names in (("--select", asked.select), ("--ignore", asked.ignore)):
+        for name in names:
+            if name not in known:
+                near = did_you_mean(name, known)
+                raise UsageError(f"{option} {name}: no cause and no family is called {name!r}{near}")
+    for name in asked.require:
+        if name not in NEEDS:
+            near = did_you_mean(name, NEEDS)
+            raise UsageError(f"--require {name}: no log is called {name!r}{near}\nlogs: {', '.join(NEEDS)}")
+    for one in asked.suppressions:
+        if one.cause != "*" and one.cause not in known:
+            near = did_you_mean(one.cause, known)
+            raise UsageError(
+                f"a suppression names {one.cause!r}, which no cause and no family is called{near}"
+            )
+
+
+def gated(examination: Examination, asked: Asked) -> Examination:
+    """Return the same examination with its gate."""
+    waivers = [
+        waiver
+        for one in examination.runs
+        for diagnosis in one.diagnoses
+        if (waiver := _waiver(one.run.name, diagnosis, asked)) is not None
+    ]
+    lacks = [lack for one in examination.runs for lack in _lacks(one, asked.require)]
+    return replace(examination, gate=Gate(asked.fail_on, asked.min_confidence, tuple(waivers), tuple(lacks)))
+
+
+def stale(examination: Examination, asked: Asked) -> list[str]:
+    """Return a line for each suppression that has expired, or that no finding needs any longer."""
+    said = []
+    for one in asked.suppressions:
+        what = f"the suppression of {one.cause} in {one.run}"
+        if one.expires < asked.today:
+            said.append(f"{what} expired on {one.expires}: it no longer holds")
+        elif not any(_matches(one, run.run.name, d) for run in examination.runs for d in run.diagnoses):
+            said.append(f"{what} matches no finding here")
+    return said
+
+
+def read_baseline(file: Path) -> frozenset[str]:
+    """Return the fingerprints in a baseline file.
+
+    Raises:
+        UsageError: It cannot be read, or is none.
+    """
+    try:
+        whole = json.loads(file.read_text(encoding="utf-8"))
+        if whole["baseline_version"] != BASELINE_VERSION:
+            raise ValueError(f"its version is {whole['baseline_version']}, expected {BASELINE_VERSION}")
+        return frozenset(str(one["fingerprint"]) for one in whole["findings"])
+    except OSError as error:
+        raise UsageError(f"--baseline {file}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(
+            f"--baseline {file}: not a baseline ({error}); write one with --write-baseline {file}"
+        ) from None
+
+
+def baseline_of(examination: Examination) -> str:
+    """Return the text of a baseline that holds every finding of an examination, in an order that diffs well."""
+    found = [one for one in findings_of(examination) if not one.cause.startswith("not_logged/")]
+    rows = sorted({(one.run, one.cause, one.fingerprint) for one in found})
+    findings = [{"run": run, "cause": cause, "fingerprint": mark} for run, cause, mark in rows]
+    return json.dumps({"baseline_version": BASELINE_VERSION, "findings": findings}, indent=2) + "\n"
+
+
+def _waiver(run: str, diagnosis: Diagnosis, asked: Asked) -> Waiver | None:
+    names = {diagnosis.cause, diagnosis.family}
+    if asked.select and not names & set(asked.select):
+        return Waiver(run, diagnosis.cause, "not selected", "--select names others")
+    if names & set(asked.ignore):
+        return Waiver(
+            run, diagnosis.cause, "not selected", f"--ignore {', '.join(names & set(asked.ignore))}"
+        )
+    for one in asked.suppressions:
+        if asked.today <= one.expires and _matches(one, run, diagnosis):
+            return Waiver(run, diagnosis.cause, "suppressed", one.reason, one.expires.isoformat())
+    if fingerprint(run, diagnosis.cause) in asked.baseline:
+        return Waiver(run, diagnosis.cause, "baseline", "it was there when the baseline was written")
+    return None
+
+
+def _matches(one: Suppression, run: str, diagnosis: Diagnosis) -> bool:
+    return one.cause in ("*", diagnosis.cause, diagnosis.family) and fnmatchcase(run, one.run)
+
+
+def _lacks(one: RunExamination, require: Sequence[str]) -> list[Lack]:
+    if not require:
+        return []
+    logged = Logged(one.run)
+    needs = {name: NEEDS[name].log for name in require if not was_logged(logged, name)}
+    return [Lack(one.run.name, name, log, NEEDS[name].how) for name, log in needs.items()]
