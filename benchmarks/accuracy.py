@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.calibration import Predicted, across_folds, calibrated
+from plateau_doctor.calibration import Predicted, calibrated
 from plateau_doctor.examination import load_rules
+from plateau_doctor.fitting import across_folds
 from plateau_doctor.labeled import Table, at_level, causes_of, examples, folds, joined, read_table
 from plateau_doctor.rule import Rule
 

@@ -1,110 +1,44 @@
-"""Fits boosted trees on labelled trainings, and calibrates what they say, by scikit-learn.
+"""Calibrates what trees fitted on labeled trainings say, for each richness of logs, by scikit-learn.
 
-For each richness of logs one set of trees tells all causes, and being sound, from each other (gradient boosting of a
-multinomial, Friedman 2001); what was not logged is unknown to them. What they say is then calibrated by a logistic
-regression a cause (Platt 1999), beside what the words of its rule say, on predictions across folds: no data set is on
-both sides. Causes are told aloud from the log-odds of being sick at which about two sound runs in a hundred are
-accused.
+A logistic regression a cause (Platt 1999) on what the trees (`fitting.py`) say, beside what the words of its rule say,
+on predictions across folds: no data set is on both sides. Causes are told aloud from the log-odds of being sick at
+which about two sound runs in a hundred are accused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from plateau_doctor.diagnosis import PRIOR, by_words
 from plateau_doctor.facts import Value, known_facts
 from plateau_doctor.facts.needs import NEEDS
+from plateau_doctor.fitting import (
+    FOLDS,
+    across_folds,
+    as_columns,
+    columns_of,
+    fit_trees,
+    margins_of,
+    trees_of,
+)
 from plateau_doctor.labeled import Table, at_level, causes_of, examples, folds, row_weights, without
 from plateau_doctor.rule import Rule
-from plateau_doctor.sklearn_trees import from_scikit_learn
 from plateau_doctor.trees import Trees
 from plateau_doctor.weights import Level, Terms, told
 
-__all__ = ["Predicted", "across_folds", "calibrated", "fit", "information"]
+__all__ = ["Predicted", "calibrated", "fit", "information"]
 
-TREES = {"max_iter": 90, "learning_rate": 0.08, "max_leaf_nodes": 16, "min_samples_leaf": 15, "max_features": 0.3,
-         "l2_regularization": 5.0, "max_bins": 64, "early_stopping": False, "random_state": 0}  # fmt: skip
-LARGEST = 1e9
-FEWEST_RUNS = 200  # logs that a fact must be known in
-LEFT_OUT = frozenset({  # tell which task it is, or which writer; the state is a reading of what others measure
-    "classes.count", "classes.majority", "start.loss", "batches.saw", "batches.saw_height", "batches.periodic",
-    "batches.last_short", "activations.edge", "net.loss", "state.name",
-    *(f"{side}_loss.{what}" for side in ("train", "val") for what in ("level", "first", "grain", "flat")),
-})  # fmt: skip
-FOLDS = 5
-INJECTED = 3.0  # how much more a cause that was put in counts than one that came with it
 FEWEST_LABELS = 12  # logs with a cause that a calibration needs
 ACCUSED, TOLD = 0.012, 0.145  # shares of sound runs that may be accused, or told anything at all
 LEANS, SPARED = (0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.0), 0.003
 CAUTION = 0.9  # factor on log-odds: a user's data differ from ours by more than ours from each other
 ELSEWHERE = 0.3  # what a log in which a cause is not first counts for its calibration
 ASKED_OF = ("train_loss", "val_loss", "val_metric", "learning_rate")  # what most people log
-
-
-def columns_of(table: Table) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the names of the columns that trees may ask for, and their values, (n, columns); NaN where unknown."""
-    numbers = [n for n in table.facts if n not in LEFT_OUT and not str(n).startswith("siblings.")]
-    least = min(FEWEST_RUNS, len(table.facts) // 10)
-    names = tuple(str(n) for n in numbers if table.facts[n].notna().sum() >= least)
-    return names, _as_columns(table, names)
-
-
-def fit_trees(
-    values: np.ndarray, table: Table, causes: Sequence[str], chosen: np.ndarray
-) -> tuple[HistGradientBoostingClassifier, np.ndarray]:
-    """Fit trees on the chosen logs (mask, (n,)); return them and the places of the columns they were given.
-
-    A log with several causes counts for each by its share.
-    """
-    shares = np.stack([table.labels(c) * (1 + (INJECTED - 1) * table.injected(c)) for c in causes], axis=1)
-    shares = np.hstack([shares, table.sound()[:, None]]) * chosen[:, None]
-    shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
-    rows, classes = np.nonzero(shares)
-    differ = np.array([k for k in range(values.shape[1]) if len(np.unique(_known(values[rows, k]))) > 1])
-    model = HistGradientBoostingClassifier(**TREES)
-    model.fit(
-        values[np.ix_(rows, differ)], classes, sample_weight=row_weights(table)[rows] * shares[rows, classes]
-    )
-    return model, differ
-
-
-def across_folds(
-    table: Table,
-    causes: Sequence[str],
-    number: int = FOLDS,
-    tests: Iterable[int] | None = None,
-    kept: Path | None = None,
-) -> np.ndarray:
-    """Return log-odds (n, causes) against a sound run of each log, by trees fitted without its data set.
-
-    NaN in folds that are not in `tests`. `kept` is a file that is read where it is there, and else written.
-    """
-    if kept is not None and kept.exists():
-        return np.asarray(np.load(kept))
-    _, values = columns_of(table)
-    odds = np.full((len(table.rows), len(causes)), np.nan)
-    for i, (train, test) in enumerate(folds(table, number)):
-        if tests is None or i in tests:
-            odds[test] = _margins(*fit_trees(values, table, causes, train), values[test], len(causes))
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, odds)
-    return odds
-
-
-def _margins(
-    model: HistGradientBoostingClassifier, given: np.ndarray, values: np.ndarray, causes: int
-) -> np.ndarray:
-    raw = np.full((len(values), causes + 1), -20.0)
-    raw[:, model.classes_] = model.decision_function(values[:, given])
-    return np.asarray(raw[:, :-1] - raw[:, -1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,18 +220,7 @@ def fit(table: Table, rules: Sequence[Rule], level: str, kept: Path | None = Non
     odds = across_folds(whole, causes, kept=kept and kept / f"{level}-{FOLDS}.npy")
     own = at_level(table, level)  # comes first
     predicted = Predicted.of(own, rules, causes, odds[: len(own.rows)])
-    return _trees(whole, causes, kept and kept / f"{level}.npz"), calibrated(predicted, rules)
-
-
-def _trees(table: Table, causes: Sequence[str], kept: Path | None) -> Trees:
-    if kept is not None and kept.exists():
-        return Trees.read(kept)
-    columns, values = columns_of(table)
-    model, given = fit_trees(values, table, causes, np.ones(len(table.rows), dtype=bool))
-    trees = from_scikit_learn(model, [columns[k] for k in given], causes)
-    if kept is not None:
-        trees.write(kept)
-    return trees
+    return trees_of(whole, causes, kept and kept / f"{level}.npz"), calibrated(predicted, rules)
 
 
 def information(table: Table) -> dict[str, dict[str, float]]:
@@ -314,7 +237,7 @@ def information(table: Table) -> dict[str, dict[str, float]]:
 
     def surprise(logged: Sequence[str]) -> np.ndarray:
         part = without(judged, [need for need in NEEDS if need not in logged], "rich")
-        margins = _margins(model, given, _as_columns(part, names), len(causes))
+        margins = margins_of(model, given, as_columns(part, names), len(causes))
         nothing = np.zeros((len(margins), 1))
         shares = np.exp(margins - _log_sums(np.hstack([margins, nothing]))[:, None])
         return np.asarray(-np.log2(np.clip(np.where(labels, shares, 1 - shares), 1e-4, 1)).mean(axis=0))
@@ -327,18 +250,8 @@ def information(table: Table) -> dict[str, dict[str, float]]:
     return found
 
 
-def _as_columns(table: Table, names: Sequence[str]) -> np.ndarray:
-    """Return the named columns of a table, (n, columns)."""
-    frame = table.facts[list(names)].apply(pd.to_numeric, errors="coerce").clip(-LARGEST, LARGEST)
-    return np.asarray(frame.to_numpy(dtype=np.float32))
-
-
 def _numbers_of(terms: Terms) -> tuple[float, float, float, float]:
     return terms.own, terms.among, terms.words, terms.shift
-
-
-def _known(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values[~np.isnan(values)])
 
 
 def _log_sums(log_odds: np.ndarray) -> np.ndarray:

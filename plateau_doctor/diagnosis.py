@@ -17,7 +17,6 @@ import numpy as np
 
 from plateau_doctor.condition import render
 from plateau_doctor.facts import Facts, Value, known_facts
-from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.rule import Rule, Severity, Sign
 from plateau_doctor.weights import Judged, Weights, probability, shipped, told
 
@@ -25,24 +24,15 @@ __all__ = [
     "WORDS_ALONE",
     "Diagnosis",
     "Evidence",
-    "Missing",
     "by_words",
-    "candidates",
     "diagnose",
-    "missing_logs",
     "named",
 ]
 
 STRENGTH = {"decisive": math.log(100), "strong": math.log(10), "fair": math.log(3), "slight": math.log(1.6)}
 PRIOR = -math.log(25)
 NAMED_AT = 0.0  # log-odds at which a cause is named: as likely as not, by the words of its rule
-LEFT, POSSIBLE, MOST_LEFT = (
-    0.2,
-    0.03,
-    5,
-)  # candidates: share of the first's probability, least probability, number
 WORTH_A_LINE, MOST_FURTHER = 0.2, 6  # log-odds of a fact that is told by itself, and how many at most
-UNMEASURED = 0.05  # bits that a log is taken to tell about a cause that was not fitted
 
 
 WORDS_ALONE = Weights({}, {}, {}, {})  # judges every cause by the words of its rule
@@ -79,15 +69,6 @@ class Diagnosis:
     fixes: tuple[str, ...]
     confused_with: tuple[str, ...]
     named: bool
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Something that was not logged, the causes it would decide, and the line that logs it."""
-
-    log: str
-    would_decide: tuple[str, ...]
-    how: str
 
 
 def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None) -> tuple[Diagnosis, ...]:
@@ -154,76 +135,6 @@ def by_words(rule: Rule, records: Sequence[Mapping[str, Value]]) -> tuple[np.nda
 def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
     """Return the causes that are likely enough to be named."""
     return tuple(d for d in ranked if d.named)
-
-
-def candidates(ranked: Sequence[Diagnosis]) -> tuple[str, ...]:
-    """Return the look-alikes left of a stuck run: the likeliest causes, at most five.
-
-    Of fitted causes those with a fifth of the probability of the likeliest; of others those that a seen sign speaks
-    for and nothing seen outweighs.
-    """
-    likely = [d.probability for d in ranked if d.probability is not None]
-    left = [
-        one.cause
-        for one in ranked
-        if (
-            one.probability >= max(LEFT * max(likely), POSSIBLE)
-            if one.probability is not None
-            else PRIOR <= one.log_odds < NAMED_AT and any(e.seen and e.side == "for" for e in one.evidence)
-        )
-    ]
-    return tuple(left[:MOST_LEFT])
-
-
-def missing_logs(
-    facts: Facts, ranked: Sequence[Diagnosis], weights: Weights | None = None
-) -> tuple[Missing, ...]:
-    """Return what was not logged and which causes it would decide, the cheapest log first.
-
-    Asked are the causes named, those they are confused with, and the candidates. A kind of log is worth the
-    information that it gave about these causes on labelled trainings; kinds worth less than a quarter of the best
-    are left out.
-    """
-    information = (shipped() if weights is None else weights).information
-    first = named(ranked)
-    asked = {c for one in first for c in (one.cause, *one.confused_with)} | set(candidates(ranked))
-    unknown = _unknown(facts, [one for one in ranked if one.cause in asked])
-    worth: dict[str, dict[str, float]] = {}
-    for need in NEEDS:
-        told = {c: information.get(need, {}).get(c, 0.0) for c in asked}
-        for cause in unknown.get(need, ()):  # a sign waits for it; of causes not fitted that is all we know
-            if cause not in _all_told(information):
-                told[cause] = UNMEASURED
-        told = {cause: bits for cause, bits in told.items() if bits > 0}
-        if told and need in unknown:
-            worth[need] = told
-    best = max((sum(told.values()) for told in worth.values()), default=0.0)
-    order = [one.cause for one in ranked]
-    return tuple(
-        Missing(need.log, tuple(sorted(worth[key], key=order.index)), need.how)
-        for key, need in NEEDS.items()
-        if key in worth and sum(worth[key].values()) >= best / 4
-    )
-
-
-def _unknown(facts: Facts, asked: Sequence[Diagnosis]) -> dict[str, list[str]]:
-    """Return kind of log that is missing -> the causes asked for that are fitted on it or have a sign for it."""
-    found: dict[str, list[str]] = {}
-    for name in facts:
-        need = facts.missing(name)
-        if need is not None:
-            found.setdefault(need, [])
-    for one in asked:
-        for evidence in one.evidence:
-            for name in evidence.facts if evidence.seen is None else ():
-                need = facts.missing(name)
-                if need is not None and one.cause not in found[need]:
-                    found[need].append(one.cause)
-    return found
-
-
-def _all_told(information: Mapping[str, Mapping[str, float]]) -> set[str]:
-    return {cause for told in information.values() for cause in told}
 
 
 def _fitted(facts: Facts, rule: Rule, judged: Judged, worded: Diagnosis) -> Diagnosis:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plateau_doctor import fix, places, readers, rule
-from plateau_doctor.diagnosis import Diagnosis, Missing, candidates, diagnose, missing_logs, named
+from plateau_doctor.diagnosis import Diagnosis, diagnose, named
 from plateau_doctor.facts import Facts, Value, known_facts
 from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.fix import Fix
 from plateau_doctor.gate import Gate
+from plateau_doctor.missing import Missing, candidates, missing_logs
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.rule import Rule
 from plateau_doctor.run import Problem, Run

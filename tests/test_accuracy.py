@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plateau_doctor.calibration import across_folds
 from plateau_doctor.examination import load_rules
+from plateau_doctor.fitting import across_folds
 from plateau_doctor.labeled import Table, at_level, causes_of, folds, read_table
 from plateau_doctor.weights import LEVELS, Weights, shipped
 

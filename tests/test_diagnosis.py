@@ -6,8 +6,9 @@ import math
 import pytest
 
 from plateau_doctor.condition import Condition
-from plateau_doctor.diagnosis import candidates, diagnose, missing_logs, named
+from plateau_doctor.diagnosis import diagnose, named
 from plateau_doctor.facts import Facts
+from plateau_doctor.missing import candidates, missing_logs
 from plateau_doctor.rule import Rule, Sign
 from plateau_doctor.run import Run, scalar_frame
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from plateau_doctor.sklearn_trees import from_scikit_learn
+from plateau_doctor.fitting import plain_trees
 from plateau_doctor.trees import Trees
 
 COLUMNS = ("train_loss.drop", "train_loss.zigzag", "rate.adaptive", "rate.left")
@@ -27,7 +27,7 @@ def test_plain_trees_say_what_the_fitted_ones_say(
     fitted: tuple[HistGradientBoostingClassifier, np.ndarray],
 ) -> None:
     model, x = fitted
-    trees = from_scikit_learn(model, COLUMNS, CAUSES)
+    trees = plain_trees(model, COLUMNS, CAUSES)
     said = np.array([trees.shares(row).sum(axis=1) for row in x[:80]])
     np.testing.assert_allclose(said, model.decision_function(x[:80]), atol=2e-3)
 
@@ -35,13 +35,13 @@ def test_plain_trees_say_what_the_fitted_ones_say(
 def test_a_fact_that_no_node_asks_for_has_no_share(
     fitted: tuple[HistGradientBoostingClassifier, np.ndarray],
 ) -> None:
-    trees = from_scikit_learn(fitted[0], COLUMNS, CAUSES)
+    trees = plain_trees(fitted[0], COLUMNS, CAUSES)
     (asked,) = np.nonzero(np.bincount(trees.feature[trees.feature >= 0], minlength=len(COLUMNS)) == 0)
     assert not np.any(trees.shares(fitted[1][0])[:, asked])
 
 
 def test_an_unknown_fact_is_no_number(fitted: tuple[HistGradientBoostingClassifier, np.ndarray]) -> None:
-    trees = from_scikit_learn(fitted[0], COLUMNS, CAUSES)
+    trees = plain_trees(fitted[0], COLUMNS, CAUSES)
     facts = {"train_loss.drop": None, "train_loss.zigzag": 0.5, "rate.adaptive": True, "rate.left": None}
     np.testing.assert_equal(trees.row(facts), [np.nan, 0.5, 1.0, np.nan])
 
@@ -49,7 +49,7 @@ def test_an_unknown_fact_is_no_number(fitted: tuple[HistGradientBoostingClassifi
 def test_trees_survive_being_written_and_read(
     fitted: tuple[HistGradientBoostingClassifier, np.ndarray], tmp_path: Path
 ) -> None:
-    trees = from_scikit_learn(fitted[0], COLUMNS, CAUSES)
+    trees = plain_trees(fitted[0], COLUMNS, CAUSES)
     trees.write(tmp_path / "one.npz")
     again = Trees.read(tmp_path / "one.npz")
     again.write(tmp_path / "two.npz")

@@ -141,7 +141,7 @@ def _fixes(one: RunExamination, examination: Examination) -> list[str]:
     lines: list[str] = []
     for rank, fix in enumerate(fixes_of(one.diagnoses[0], examination.fixes)[:MOST_FIXES]):
         lines += [f"{'or' if rank else '**Change**:'} {escape(fix.title)} ({code(fix.id)})", ""]
-        framework = framework_of(one.run)
+        framework = framework_of(one)
         snippet = fix.snippets.get(framework) or next(iter(fix.snippets.values()), "")
         if rank == 0 and snippet:
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", snippet)), default=0))

@@ -31,9 +31,10 @@ from plateau_doctor.report.words import (
 )
 
 if TYPE_CHECKING:
-    from plateau_doctor.diagnosis import Diagnosis, Missing
+    from plateau_doctor.diagnosis import Diagnosis
     from plateau_doctor.examination import Examination, RunExamination
     from plateau_doctor.fix import Fix
+    from plateau_doctor.missing import Missing
     from plateau_doctor.run import Problem
 
 __all__ = ["FRAMEWORKS", "Page", "concise", "full"]

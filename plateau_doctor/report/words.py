@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from plateau_doctor.plateau import Plateau
 
 if TYPE_CHECKING:
-    from plateau_doctor.diagnosis import Diagnosis, Evidence, Missing
+    from plateau_doctor.diagnosis import Diagnosis, Evidence
     from plateau_doctor.examination import Examination, RunExamination
     from plateau_doctor.fix import Fix
     from plateau_doctor.gate import Gate
+    from plateau_doctor.missing import Missing
     from plateau_doctor.run import Problem
 
 __all__ = [

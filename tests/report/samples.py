@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from plateau_doctor.diagnosis import Diagnosis, Evidence, Missing
+from plateau_doctor.diagnosis import Diagnosis, Evidence
 from plateau_doctor.examination import Examination, RunExamination
 from plateau_doctor.fix import Fix
+from plateau_doctor.missing import Missing
 from plateau_doctor.plateau import Plateau
 from plateau_doctor.run import Problem, Run, histogram_frame, scalar_frame
 
