@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from plateau_doctor.run import Run
 
 __all__ = [
     "FEWEST_POINTS",
+    "MOST_BINS",
     "Array",
     "Curve",
     "curve_from",
@@ -58,7 +60,14 @@ class Curve:
     sign: int
     lost: tuple[int, int]
 
-    @property
+    def evenly(self, values: Array) -> Array:
+        """Read values (m,) that stand at the bins at 60 even places of the run, however many bins there are."""
+        if len(self.bins) == MOST_BINS:
+            return values
+        places = np.linspace(self.bin_steps[0], self.bin_steps[-1], MOST_BINS)
+        return np.interp(places, self.bin_steps, values)
+
+    @cached_property
     def noise(self) -> float:
         """Standard deviation of one bin around its neighbors, from successive differences (von Neumann 1941)."""
         return noise_of(self.bins)

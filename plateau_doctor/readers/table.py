@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -121,11 +122,16 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
 def _header(cells: Sequence[str]) -> list[str]:
     """Return unique names; a first column without one is pandas' index and is dropped by its empty name."""
     names: list[str] = []
+    seen: Counter[str] = Counter()
     for cell in cells:
         name = cell.strip().strip("\ufeff").strip('"')
         name = "" if name.startswith("Unnamed:") else name
-        again = sum(other == name or other.startswith(f"{name}.") for other in names)
-        names.append(f"{name}.{again}" if again and name else name)
+        unique = name
+        while unique and seen[unique]:
+            unique = f"{name}.{seen[name]}"
+            seen[name] += 1
+        seen[unique] += 1
+        names.append(unique)
     return names
 
 
