@@ -122,7 +122,7 @@ def judge(table: Table, number: int, kept: Path | None = None) -> Judged:
         rank, found = np.zeros((2, *predicted.odds.shape))
         clear, named = np.zeros((2, *predicted.odds.shape), bool)
         for others, test in folds(own, number):
-            fitted = calibrated(predicted.only(others), rules)
+            fitted = calibrated(predicted.only(others), rules, level)
             part = replace(predicted.only(test), lean=fitted.lean)
             rank[test], found[test] = part.rank, 1 / (1 + np.exp(-part.calibrated(fitted)))
             clear[test], named[test] = part.told(fitted)

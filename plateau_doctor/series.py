@@ -65,7 +65,7 @@ class Curve:
         if len(self.bins) == MOST_BINS:
             return values
         places = np.linspace(self.bin_steps[0], self.bin_steps[-1], MOST_BINS)
-        return np.interp(places, self.bin_steps, values)
+        return np.asarray(np.interp(places, self.bin_steps, values))
 
     @cached_property
     def noise(self) -> float:

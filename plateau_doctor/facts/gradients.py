@@ -135,7 +135,7 @@ def _evenly(logged: Logged) -> np.ndarray | None:
     curve, norms = logged.curve("grad_norm"), global_norms(logged)
     if curve is not None or norms is None:
         return None if curve is None else curve.evenly(curve.bins)
-    return np.interp(np.linspace(0, len(norms) - 1, MOST_BINS), np.arange(len(norms)), norms)
+    return np.asarray(np.interp(np.linspace(0, len(norms) - 1, MOST_BINS), np.arange(len(norms)), norms))
 
 
 def global_norms(logged: Logged) -> np.ndarray | None:
