@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from plateau_doctor.calibration import read_table
 from plateau_doctor.examination import load_rules
+from plateau_doctor.labeled import read_table
 from plateau_doctor.roles import role_of
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
