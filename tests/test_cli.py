@@ -44,8 +44,11 @@ def test_a_healthy_run_exits_0_and_a_sick_one_1(capsys: pytest.CaptureFixture[st
 
 def test_fail_on_and_min_confidence_choose_what_counts() -> None:
     sick, warned = str(EXAMPLES / "vanishing_gradients"), str(EXAMPLES / "overfitting")
+    likely = str(EXAMPLES / "lr_too_high")
     assert _run(["analyze", sick, "--fail-on", "never"]) == OK
-    assert _run(["analyze", sick, "--min-confidence", "high"]) == OK, "uncalibrated ranks as medium"
+    assert _run(["analyze", sick, "--min-confidence", "high"]) == FINDINGS
+    assert _run(["analyze", likely]) == FINDINGS
+    assert _run(["analyze", likely, "--min-confidence", "high"]) == OK, "less than four in five"
     assert _run(["analyze", warned]) == OK, "a warning is below --fail-on error"
     assert _run(["analyze", warned, "--fail-on", "warning"]) == FINDINGS
 

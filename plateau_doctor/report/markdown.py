@@ -37,7 +37,7 @@ SUMMARY_LIMIT, COMMENT_LIMIT = 1_000_000, 60_000  # bytes: GitHub drops what is 
 MARKER = "<!-- plateau-doctor -->"  # by which a job finds its last comment, to write it anew
 MOST_SIGNS, MOST_ASKED, MOST_FIXES, MOST_PROBLEMS, MOST_SIBLINGS = 6, 3, 3, 12, 12
 LONGEST = 2_000  # characters of one text from a log
-_MARKS = {"sick": "❌", "undetermined": "❔", "fine": "✅", "not judged": "⏳"}
+_MARKS = {"sick": "❌", "undetermined": "❔", "noted": "·", "fine": "✅", "not judged": "⏳"}
 
 
 def render(examination: Examination) -> str:
