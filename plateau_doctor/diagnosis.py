@@ -31,6 +31,7 @@ __all__ = [
 
 STRENGTH = {"decisive": math.log(100), "strong": math.log(10), "fair": math.log(3), "slight": math.log(1.6)}
 PRIOR = -math.log(25)
+SIBLINGS = 2.0  # what siblings tell counts twice its word: they are an experiment
 NAMED_AT = 0.0  # log-odds at which a cause is named: as likely as not, by the words of its rule
 WORTH_A_LINE, MOST_FURTHER = 0.2, 6  # log-odds of a fact that is told by itself, and how many at most
 
@@ -82,7 +83,7 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
     beside = {cause: _beside(facts, rule) for cause, rule in known.items()}
     weights = shipped() if weights is None else weights
     judged = weights.judge(
-        facts, {cause: one.log_odds - beside[cause] for cause, one in worded.items()}, beside
+        facts, {cause: one.log_odds - beside[cause] / SIBLINGS for cause, one in worded.items()}, beside
     )
     if judged is None:
         return tuple(sorted(worded.values(), key=_rank))
@@ -145,7 +146,7 @@ def _fitted(facts: Facts, rule: Rule, judged: Judged, worded: Diagnosis) -> Diag
     for sign in sorted(rule.signs, key=lambda sign: -STRENGTH[sign.strength]):
         one, own = _weigh(facts, sign), 0.0
         if one.seen:
-            word = terms.own + terms.among if _asks_siblings(sign) else terms.words
+            word = SIBLINGS * (terms.own + terms.among) if _asks_siblings(sign) else terms.words
             own = word * one.log_odds if one.says in counted else 0.0
             side = 1 if one.side == "for" else -1
             own += sum(
@@ -243,7 +244,7 @@ def _beside(facts: Facts, rule: Rule) -> float:
     """Return the log-odds by the words of signs about other runs: no corpus of single runs can weigh them."""
     worded = _judge(facts, rule)
     about = {render(sign.says, facts) for sign in rule.signs if _asks_siblings(sign)}
-    return sum(one.log_odds for one in worded.evidence if one.seen and one.says in about)
+    return SIBLINGS * sum(one.log_odds for one in worded.evidence if one.seen and one.says in about)
 
 
 def _sum(evidence: Iterable[Evidence]) -> float:
