@@ -34,10 +34,11 @@ from plateau_doctor.weights import Level, Terms, told
 __all__ = ["Predicted", "calibrated", "fit", "information"]
 
 FEWEST_LABELS = 12  # logs with a cause that a calibration needs
-ACCUSED, TOLD = 0.007, 0.145  # shares of sound runs that may be accused, or told anything at all
+ACCUSED, TOLD = 0.01, 0.145  # shares of sound runs that may be accused, or told anything at all
 # How much the words count in ranking: the trees know small nets on small data alone, the words were written for others
 # too. On the corpus 0.3 costs 1 % of the right first causes; of the 11 example runs, made by Keras, it saves 3.
 LEAN, LEAN_OTHERWISE = {"rich": 0.3, "norm": 0.3}, 0.1
+BLIND = ("loss_rate", "loss")  # without held-out data
 CAUTION = 0.9  # factor on log-odds: a user's data differ from ours by more than ours from each other
 ELSEWHERE = 0.3  # what a log in which a cause is not first counts for its calibration
 ASKED_OF = ("train_loss", "val_loss", "val_metric", "learning_rate")  # what most people log
@@ -52,7 +53,6 @@ class Predicted:
         causes: Their causes, in the order of the columns.
         odds: Log-odds against a sound run, by the trees, (n, causes).
         words: Log-odds by the words of the rules, (n, causes).
-        shown: Whether a sign for the cause is seen, (n, causes).
         lean: How much the words count in ranking the causes.
     """
 
@@ -60,7 +60,6 @@ class Predicted:
     causes: Sequence[str]
     odds: np.ndarray
     words: np.ndarray
-    shown: np.ndarray
     lean: float = 0.0
 
     @classmethod
@@ -69,11 +68,10 @@ class Predicted:
         known = {rule.cause: rule for rule in rules}
         records = _records(table)
         words = np.full(odds.shape, PRIOR)
-        shown = np.zeros(odds.shape, dtype=bool)
         for k, cause in enumerate(causes):
             if cause in known:
-                words[:, k], shown[:, k] = by_words(known[cause], records)
-        return cls(table, causes, odds, words, shown)
+                words[:, k] = by_words(known[cause], records)
+        return cls(table, causes, odds, words)
 
     def only(self, chosen: np.ndarray) -> Predicted:
         """Return what is predicted for the chosen logs, by a mask."""
@@ -82,7 +80,6 @@ class Predicted:
             table=self.table.only(chosen),
             odds=self.odds[chosen],
             words=self.words[chosen],
-            shown=self.shown[chosen],
         )
 
     @property
@@ -120,7 +117,7 @@ class Predicted:
     def told(self, level: Level) -> tuple[np.ndarray, np.ndarray]:
         """Return which causes are told aloud, and which at all, (n, causes) each, as `weights.told` has it."""
         first = np.arange(self.odds.shape[1]) == self.first[:, None]
-        return told(level, self.calibrated(level), self.sick[:, None], first, self.shown)
+        return told(level, self.calibrated(level), self.sick[:, None], first, self.words - PRIOR)
 
 
 def calibrated(predicted: Predicted, rules: Sequence[Rule], level: str) -> Level:
@@ -128,7 +125,8 @@ def calibrated(predicted: Predicted, rules: Sequence[Rule], level: str) -> Level
     predicted = replace(predicted, lean=LEAN.get(level, LEAN_OTHERWISE))
     factor = _temper(predicted)
     causes = {cause: terms.tempered(factor) for cause, terms in _all_terms(predicted).items()}
-    made = Level(causes, clear_at=0.0, told_at=0.0, lean=predicted.lean)
+    blind = level in BLIND
+    made = Level(causes, clear_at=0.0, told_at=0.0, lean=predicted.lean, blind=blind)
     loud = {rule.cause for rule in rules if rule.severity != "note"}
     aloud = [k for k, cause in enumerate(predicted.causes) if cause in loud]
     sound = predicted.only(predicted.table.sound())
@@ -151,7 +149,7 @@ def _temper(predicted: Predicted) -> float:
     first, right = np.empty(len(predicted.odds)), np.zeros(len(predicted.odds), dtype=bool)
     places = np.arange(len(predicted.odds))
     for others, test in folds(predicted.table, FOLDS):
-        level = Level(_all_terms(predicted.only(others)), 0.0, 0.0, 0.0)
+        level = Level(_all_terms(predicted.only(others)), 0.0, 0.0, 0.0, blind=False)
         first[test] = predicted.calibrated(level)[places, predicted.first][test]
     decided = np.ones(len(first), dtype=bool)
     for k, cause in enumerate(predicted.causes):

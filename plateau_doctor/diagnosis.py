@@ -93,10 +93,10 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
         c: m + lean * (worded[c].log_odds - PRIOR) for c, m in judged.against_sound.items() if c in worded
     }
     fitted.sort(key=lambda one: (-explains[one.cause], one.cause))
-    shown = np.array([_shown(facts, known[one.cause]) for one in fitted], dtype=bool)
+    words = np.array([worded[one.cause].log_odds - PRIOR for one in fitted], dtype=float)
     first = np.arange(len(fitted)) == 0
     log_odds = np.array([one.log_odds for one in fitted], dtype=float)
-    aloud, at_all = told(weights.levels[judged.level], log_odds, np.array(judged.sick), first, shown)
+    aloud, at_all = told(weights.levels[judged.level], log_odds, np.array(judged.sick), first, words)
     every = [
         replace(one, named=bool(at_all[i]), severity=one.severity if aloud[i] else "note")
         for i, one in enumerate(fitted)
@@ -111,26 +111,15 @@ def _rank(one: Diagnosis) -> tuple[float, str]:
     return -one.log_odds, one.cause
 
 
-def _shown(facts: Facts, rule: Rule) -> bool:
-    """Return whether a sign that speaks for a cause is seen."""
-    return any(sign.side == "for" and sign.condition.evaluate(facts) for sign in rule.signs)
-
-
-def by_words(rule: Rule, records: Sequence[Mapping[str, Value]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log-odds of a cause by the words of its rule, and whether a sign for it is seen, (n,) each.
-
-    What other runs beside it tell is left out.
-    """
-    shown, groups = np.zeros(len(records), dtype=bool), {"": np.full(len(records), PRIOR)}
+def by_words(rule: Rule, records: Sequence[Mapping[str, Value]]) -> np.ndarray:
+    """Return the log-odds of a cause by the words of its rule, (n,); what other runs beside it tell is left out."""
+    groups = {"": np.full(len(records), PRIOR)}
     for sign in rule.signs:
-        seen = np.array([sign.condition.evaluate(record) is True for record in records])
-        groups.setdefault(sign.shows, np.zeros(len(records)))
         if not _asks_siblings(sign):
-            groups[sign.shows] += seen * _word(sign)
-        if sign.side == "for":
-            shown |= seen
+            seen = np.array([sign.condition.evaluate(record) is True for record in records])
+            groups[sign.shows] = groups.get(sign.shows, 0.0) + seen * _word(sign)
     shared = groups.pop("")
-    return shared + (np.max(list(groups.values()), axis=0) if groups else 0.0), shown
+    return np.asarray(shared + (np.max(list(groups.values()), axis=0) if groups else 0.0))
 
 
 def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:

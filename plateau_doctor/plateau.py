@@ -62,13 +62,15 @@ def find_plateaus(curve: Curve) -> tuple[Plateau, ...]:
         return ()
     steps, bins = _grid(curve)
     noise = curve.noise * math.sqrt(len(bins) / len(curve.bins))
-    found = _shelves(bins, HORIZON, noise)
+    # two points that were logged: between fewer, a curve read from few is straight, and its noise its own bend
+    horizon = max(HORIZON, math.ceil(2 * (GRID - 1) / (len(curve.bins) - 1)))
+    found = _shelves(bins, horizon, noise)
     # a shelf in mid-run may be shorter than one the run ends in
-    for a, b in _shelves(bins, HORIZON // 2, noise):
+    for a, b in _shelves(bins, horizon // 2, noise) if horizon == HORIZON else ():
         if b < len(bins) and all(b <= start or a >= end for start, end in found):
             found.append((a, b))
     return tuple(
-        _plateau(curve, steps, bins, _change_point(bins, a, b, HORIZON), b) for a, b in sorted(found)
+        _plateau(curve, steps, bins, _change_point(bins, a, b, horizon), b) for a, b in sorted(found)
     )
 
 

@@ -40,7 +40,11 @@ __all__ = [
     "told",
 ]
 
-ALSO, LEAST, HIGH = 0.0, -math.log(4), math.log(4)  # log-odds: as likely as not, one in five, four in five
+ALSO, LEAST = (
+    0.0,
+    -math.log(4),
+)  # log-odds from which a cause is told: as likely as not; one in five, where it is first
+BY_WORDS = math.log(25)  # what the signs of a rule come to where its words alone name the cause
 
 # How rich a log is, the richest first, by the kinds of log (keys of NEEDS) that it has at least.
 LEVELS: Mapping[str, tuple[str, ...]] = {
@@ -94,32 +98,37 @@ class Level:
             few sound runs reach it.
         told_at: The same, from which the likeliest cause is told at all.
         lean: How much the words of the rules count in ranking the causes.
+        blind: Whether such a log is too poor for a cause that no sign shows.
     """
 
     causes: Mapping[str, Terms]
     clear_at: float
     told_at: float
     lean: float
+    blind: bool
 
 
 def told(
-    level: Level, log_odds: np.ndarray, sick: np.ndarray, first: np.ndarray, shown: np.ndarray
+    level: Level, log_odds: np.ndarray, sick: np.ndarray, first: np.ndarray, words: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which causes are told aloud, and which at all; arrays are (..., causes) or broadcast to that.
 
-    Told is the first cause of a run that is sick, unless it is unlikely itself, and every cause as likely as not.
-    Aloud, where the run stands out from sound ones, and a sign of the cause's rule is seen or it is nearly certain.
+    Told is the first cause of a run that is sick, unless it is unlikely itself by the fit and by the words of its rule,
+    and every cause as likely as not. Aloud, where the run stands out from sound ones and the signs that are seen
+    speak for the cause: nobody is accused of what cannot be shown. Of a blind log nothing else is told at all.
 
     Args:
         level: The calibration.
         log_odds: Of having each cause.
         sick: Log-odds of all causes together against a sound run.
         first: Whether a cause is the one that explains most.
-        shown: Whether a sign that speaks for it is seen.
+        words: What the signs of its rule that are seen come to, in log-odds.
     """
-    likely = (log_odds >= ALSO) | (first & (log_odds >= LEAST))
-    backed = shown | (log_odds >= HIGH)
-    return likely & backed & (sick >= level.clear_at), likely & (sick >= level.told_at)
+    likely = (log_odds >= ALSO) | (first & ((log_odds >= LEAST) | (words >= BY_WORDS)))
+    backed = words > 0
+    return likely & backed & (sick >= level.clear_at), likely & (backed | (not level.blind)) & (
+        sick >= level.told_at
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +210,7 @@ class Weights:
                 level["clear_at"],
                 level["told_at"],
                 level["lean"],
+                level["blind"],
             )
             for name, level in data["levels"].items()
         }
@@ -213,6 +223,7 @@ class Weights:
                 "clear_at": round(level.clear_at, 3),
                 "told_at": round(level.told_at, 3),
                 "lean": level.lean,
+                "blind": level.blind,
                 "causes": {
                     cause: [round(v, 3) for v in asdict(terms).values()]
                     for cause, terms in sorted(level.causes.items())

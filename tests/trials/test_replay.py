@@ -134,12 +134,12 @@ def test_a_control_that_is_not_stuck_again_is_not_reproduced() -> None:
     from plateau_doctor.plateau import find_plateaus
 
     trouble = Trouble("plateaued", find_plateaus(curve)[-1])
-    arms = {None: [run(1.0, s, 5) for s in range(3)], "lower_lr": [run(0.2, s, 5) for s in range(3)]}
+    arms = {None: [run(1.0, s, 8) for s in range(3)], "lower_lr": [run(0.2, s, 8) for s in range(3)]}
     assert conducted(arms, trouble=trouble)[1][0].why.startswith("not reproduced")
     again = {None: [run(1.8, s, 14) for s in range(3)], "lower_lr": [run(0.2, s, 14) for s in range(3)]}
     assert conducted(again, trouble=trouble)[1][0].kind == "confirmed"
     far = Trouble("plateaued", trouble.plateau, reaches=False)
-    short = {None: [run(1.8, s, 5) for s in range(3)], "lower_lr": [run(0.2, s, 5) for s in range(3)]}
+    short = {None: [run(1.8, s, 6) for s in range(3)], "lower_lr": [run(0.2, s, 6) for s in range(3)]}
     assert conducted(short, trouble=far)[1][0].why.startswith("not reproduced")
 
 
