@@ -1,7 +1,8 @@
 """Readers: from a path to Runs, whatever wrote the log. One file a format; a new one is found by itself.
 
 A format is a module here with `NAME`, `sniff(path, head) -> bool` and
-`read(paths, root) -> Iterator[Run | Problem]`; a smaller `ORDER` is asked first.
+`read(paths, root) -> Iterator[Run | Problem]`; a smaller `ORDER` is asked first, and `SUFFIXES` are endings of
+names that only this format has.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
     suffix = file.suffix.lower()
     packed = suffix in PACKED and file.with_suffix("").suffix.lower() in SURE_SUFFIXES
     sure = asked_for or packed or suffix in SURE_SUFFIXES or "tfevents" in file.name
-    if not (sure or suffix in LOG_SUFFIXES):
+    if not (sure or suffix in LOG_SUFFIXES or any(suffix in getattr(m, "SUFFIXES", ()) for m in formats())):
         return None
     try:
         mode = file.stat().st_mode

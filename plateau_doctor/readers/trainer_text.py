@@ -28,6 +28,7 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 _CAFFE_TEST = re.compile(rf"Test net output #\d+: (\S+) = ({_NUMBER})")
+_LLM_C_TEST = re.compile(rf"\s*val loss:?\s+({_NUMBER})\s*", re.IGNORECASE)
 _CAFFE_STEP = re.compile(r"Iteration (\d+)\b")
 
 
@@ -58,8 +59,9 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
 
 
 def _records(text: str) -> Iterator[dict[str, object]]:
-    """Yield one record a line; Caffe's test outputs belong to the iteration named before them."""
+    """Yield one record a line; what Caffe and llm.c say of their tests belongs to the step named before it."""
     iteration: float | None = None
+    step: object = 0.0
     for line in text.splitlines():
         named = _CAFFE_STEP.search(line)
         if named:
@@ -69,8 +71,13 @@ def _records(text: str) -> Iterator[dict[str, object]]:
             name = tested[1] if "test" in tested[1].lower() else f"test_{tested[1]}"
             yield {"step": iteration, name: float(tested[2])}
             continue
+        alone = _LLM_C_TEST.fullmatch(line)
+        if alone:
+            yield {"step": step, "val_loss": float(alone[1])}
+            continue
         record = _record(line)
         if record:
+            step = record["step"]
             yield record
 
 

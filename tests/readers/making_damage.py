@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from making_events import HISTOGRAMS, SCALARS, VERSION, hparams, of_tensor, record, scalar
+from making_wandb import HEADER, config, file_of, history
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.util.tensor_util import make_tensor_proto
@@ -134,6 +135,12 @@ def _events(name: str, held: Iterable[Event]) -> Sample:
     return Sample(name, "run/events.out.tfevents.1", b"".join(frames), tuple(rows))
 
 
+def _wandb() -> Sample:
+    rows = [history({"loss": v, "_timestamp": 1000.5 + i}, i) for i, v in enumerate(VALUES)]
+    known = tuple((file_of([row])[len(HEADER) :], v) for row, v in zip(rows, VALUES, strict=True))
+    return Sample("W&B's own file", "wandb/run-a/run-a.wandb", file_of([config({"lr": 0.1}), *rows]), known)
+
+
 def _mixed() -> list[Event]:
     held: list[Event] = [hparams({"lr": 0.1, "optimizer": "adam"})]
     for i, v in enumerate(VALUES):
@@ -153,6 +160,7 @@ _RECORDS = [{"epoch": i + 1, "loss": v, "step": 10 * i} for i, v in enumerate(VA
 _RECORD = '{{"epoch": {j}, "loss": {v}, "step": {t}}}'
 
 SAMPLES = (
+    _wandb(),
     _events("event file of scalars", [scalar("loss", i, v) for i, v in enumerate(VALUES)]),
     _events("event file of everything", _mixed()),
     _text("Keras CSV", "history.csv", "epoch,accuracy,loss,val_loss", "{i},0.5,{v},{w}"),

@@ -45,7 +45,7 @@ def test_a_tail_of_zeros_loses_no_row(tmp_path: Path, sample: Sample) -> None:
 
 
 def test_a_loss_without_a_word_would_be_noticed(tmp_path: Path) -> None:
-    sample = SAMPLES[2]
+    (sample,) = (one for one in SAMPLES if one.name == "Keras CSV")
     shortened = sample.content[: len(sample.content) // 2]
     found = list(read(write(sample, shortened, tmp_path)))
     assert lost(sample, sample.content, found)

@@ -278,6 +278,25 @@ def test_text_that_windows_marked_is_read_in_every_format(
     assert run.problems == ()
 
 
+def test_what_llm_c_and_nanogpt_print_is_read_with_its_validation(tmp_path: Path) -> None:
+    c = "val loss 11.0\n" + "".join(
+        f"step {i + 1:4}/6 | loss {v} (+nanz)| norm 1.5 (+nanz)| lr 8.57e-07 | 1000.0 ms\nval loss {v + 1}\n"
+        for i, v in enumerate(LOSSES)
+    )
+    nano = "".join(
+        f"step {i}: train loss {v}, val loss {v + 1}\niter {i}: loss {v}, time 12.30ms, mfu 3.20%\n"
+        for i, v in enumerate(LOSSES)
+    )
+    put(tmp_path, "a/main.log", c)
+    put(tmp_path, "b/train.log", nano)
+    first, second = runs_in(tmp_path)
+    assert points(first, "loss") == expected([1, 2, 3, 4, 5, 6])
+    assert points(first, "val_loss") == expected([0, 1, 2, 3, 4, 5, 6], [11.0, *(v + 1 for v in LOSSES)])
+    assert [v for _, v in points(first, "lr")] == [8.57e-07] * 6
+    assert points(second, "val_loss") == expected([0, 1, 2, 3, 4, 5], [v + 1 for v in LOSSES])
+    assert points(second, "loss") == points(second, "train_loss") == expected([0, 1, 2, 3, 4, 5])
+
+
 def test_a_keras_history_whose_numbers_stand_in_quotes_is_read(tmp_path: Path) -> None:
     put(tmp_path, "history.json", json.dumps({"loss": [str(v) for v in LOSSES]}))
     assert points(the_run(tmp_path), "loss") == expected([0, 1, 2, 3, 4, 5])
