@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +61,10 @@ class RunExamination:
     silences: Mapping[str, tuple[Silence, ...]] = field(default_factory=dict)
     untested: Mapping[str, str] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        """Show the run's page in a notebook."""
+        return Examination((self,), fixes=load_fixes())._repr_html_()
+
 
 @dataclass(frozen=True, eq=False)
 class Examination:
@@ -86,6 +91,14 @@ class Examination:
     causes: tuple[str, ...] = ()
     folder: str = ""
     gate: Gate = field(default_factory=Gate)
+
+    def _repr_html_(self) -> str:
+        """Show the page in a notebook, in a frame of its own: neither's style touches the other's."""
+        import plateau_doctor  # the public face, above this module: the one step up
+
+        page = html.escape(plateau_doctor.render(self, "html"))
+        look = "width: 100%; height: 640px; border: 0; resize: vertical"
+        return f'<iframe title="plateau-doctor" sandbox="allow-scripts allow-popups" style="{look}" srcdoc="{page}"></iframe>'
 
 
 def analyze(

@@ -14,9 +14,11 @@ from jinja2 import meta
 from test_text_report import HOSTILE, hostile
 
 from plateau_doctor import places
+from plateau_doctor.letters import UsageError
 from plateau_doctor.report import charts, render
-from plateau_doctor.report.html import TEMPLATE, _environment
+from plateau_doctor.report.html import TEMPLATE
 from plateau_doctor.report.page import MANY, Page
+from plateau_doctor.report.sandbox import environment
 from plateau_doctor.run import Problem, Run, histogram_frame, scalar_frame
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -207,10 +209,10 @@ def test_two_runs_whose_names_share_their_letters_have_two_links():
 def test_the_templates_context_is_the_documented_page():
     folder = places.templates_folder()
     used = set()
-    environment = _environment(folder)
+    made = environment()
     for name in (TEMPLATE, "report.css", "report.js"):
-        tree = environment.parse((folder / name).read_text(encoding="utf-8"))
-        used |= meta.find_undeclared_variables(tree) - set(environment.globals)
+        tree = made.parse((folder / name).read_text(encoding="utf-8"))
+        used |= meta.find_undeclared_variables(tree) - set(made.globals)
     assert used == {field.name for field in dataclasses.fields(Page)}
     assert all(field.name in Page.__doc__ for field in dataclasses.fields(Page))
 
@@ -224,6 +226,48 @@ def test_a_template_cannot_leave_its_sandbox(tmp_path):
     (tmp_path / TEMPLATE).write_text("{{ sections.__class__.__mro__ }}")
     with pytest.raises(SecurityError):
         to_html(samples.examination(), tmp_path)
+
+
+def test_a_folder_of_ones_own_needs_only_the_templates_that_it_changes(tmp_path):
+    (tmp_path / "report.css").write_text("body { color: rebeccapurple }")
+    text = render(samples.everything(), "html", templates=tmp_path)
+    assert "rebeccapurple" in text
+    assert "color-scheme" not in text
+    assert "3 of 6 runs need attention" in text
+
+
+def test_a_script_of_ones_own_is_allowed_by_its_hash(tmp_path):
+    (tmp_path / "report.js").write_text("document.title = 'mine';\n")
+    text = render(samples.examination(samples.healthy()), "html", templates=tmp_path)
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
+    assert script == "document.title = 'mine';"
+    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in text
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("\n{% if %}", "report.html.jinja:2: Expected an expression"),
+        ("\n{{ answers }}", "report.html.jinja:2: 'answers' is undefined"),
+        ("{{ sections.__class__.__mro__ }}", "report.html.jinja:1: access to attribute '__class__'"),
+        ("{% set _ = sections.append(1) %}", "report.html.jinja:1: "),
+        ("{{ 1 / 0 }}", "report.html.jinja:1: division by zero"),
+        ('{% include "../report.css" %}', "report.html.jinja:1: "),
+    ],
+)
+def test_what_is_wrong_in_a_template_of_ones_own_is_a_letter(tmp_path, template, words):
+    (tmp_path / TEMPLATE).write_text(template)
+    with pytest.raises(UsageError, match=re.escape(words)):
+        render(samples.everything(), "html", templates=tmp_path)
+
+
+def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
+    one = samples.stuck()
+    for shown in (samples.examination(one)._repr_html_(), one._repr_html_()):
+        frame = Elements(shown).named("iframe")[0]
+        assert "allow-same-origin" not in frame["sandbox"]
+        assert frame["srcdoc"].startswith("<!DOCTYPE html>")
+        assert "Stuck since epoch 20" in frame["srcdoc"]
 
 
 def test_a_curve_over_three_decades_is_drawn_on_a_log_scale_and_one_over_one_is_not():
