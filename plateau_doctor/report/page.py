@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau, State
-from plateau_doctor.report.charts import Chart, curve_charts, gradient_chart, sparkline
+from plateau_doctor.report.charts import Chart, curve_charts, sparkline
+from plateau_doctor.report.heat import heat_charts
 from plateau_doctor.report.siblings import families_say
 from plateau_doctor.report.tried import Tried, trial_charts, tried_of
 from plateau_doctor.report.words import (
@@ -201,7 +202,7 @@ def _answer(runs: Sequence[RunExamination]) -> str:
 def _section(
     one: RunExamination, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
 ) -> Section:
-    charts = _charts(one) if charted else ()
+    charts = (*curve_charts(one.run, one.plateaus), *heat_charts(one.run)) if charted else ()
     of_trials = trial_charts(one) if charted else ()
     curve = primary_curve(one.run)
     return Section(
@@ -232,11 +233,6 @@ def _section(
         tried=tried_of(one, fixes) if one.verdicts else None,
         trial_charts=of_trials,
     )
-
-
-def _charts(one: RunExamination) -> tuple[Chart, ...]:
-    heat = gradient_chart(one.run)
-    return (*curve_charts(one.run, one.plateaus), *((heat,) if heat else ()))
 
 
 def _cause(one: RunExamination) -> str:

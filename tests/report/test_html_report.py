@@ -19,6 +19,7 @@ from plateau_doctor.report import charts, render
 from plateau_doctor.report.html import TEMPLATE
 from plateau_doctor.report.page import MANY, Page
 from plateau_doctor.report.sandbox import environment
+from plateau_doctor.report.words import confidence
 from plateau_doctor.run import Problem, Run, histogram_frame, scalar_frame
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -336,3 +337,77 @@ def test_an_endless_step_does_not_break_the_page():
     rows[-1]["step"] = math.inf
     one = samples.RunExamination(Run("r", "r", "csv", scalar_frame(rows)), "improving", "still improving")
     assert "9 of 10 points drawn" in render(samples.examination(one), "html")
+
+
+def test_every_picture_is_made_to_altairs_schema(monkeypatch):
+    import altair
+    import vl_convert
+
+    specs = []
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda spec: specs.append(spec) or "<svg></svg>")
+    render(samples.examination(samples.stuck(n=400), samples.exploded()), "html")
+    assert len(specs) == 4
+    for spec in specs:
+        altair.VConcatChart.from_dict(spec, validate=True)
+
+
+def marked(*rows):
+    return charts.curve_charts(
+        Run("r", "r", "csv", scalar_frame([row for some in rows for row in some])), ()
+    )[0]
+
+
+def test_the_best_validation_point_is_marked_and_told():
+    losses = samples.rows("val_loss", np.array([3.0, 1.0, 0.5, 0.9, 1.4]))
+    assert "circle: best validation, 0.5 at epoch 2" in marked(losses).notes
+
+
+def test_a_stepped_rate_is_marked_and_a_gliding_one_is_not():
+    losses = samples.rows("train_loss", np.linspace(2, 1, 40))
+    stepped = samples.rows("learning_rate", np.repeat([0.1, 0.01], 20))
+    gliding = samples.rows("learning_rate", np.geomspace(0.1, 1e-6, 40))
+    assert "dotted line: the learning rate steps" in marked(losses, stepped).notes
+    assert "dotted line: the learning rate steps" not in marked(losses, gliding).notes
+
+
+def test_a_restart_is_marked():
+    losses = samples.rows("train_loss", np.linspace(2, 1, 40))
+    later = [{**row, "segment": int(i >= 20)} for i, row in enumerate(losses)]
+    assert "dashed line: resumed" in marked(later).notes
+    assert "dashed line: resumed" not in marked(losses).notes
+
+
+def test_a_noisy_curve_stands_faint_behind_its_trend_and_a_smooth_one_alone():
+    def notes(noise: float) -> str:
+        return " ".join(marked(samples.rows("train_loss", samples.curve(400, 2, 1, noise=noise))).notes)
+
+    assert "faint: as logged; strong: median of 9 points" in notes(0.1)
+    assert "faint" not in notes(1e-5)
+
+
+def test_steps_are_told_with_their_epochs_where_both_were_logged():
+    chart = charts.curve_charts(samples.stuck().run, ())[0]
+    assert "step, and epoch below it" in chart.svg
+    assert "below it" not in charts.curve_charts(samples.healthy().run, ())[0].svg
+
+
+def test_an_accuracy_is_never_on_a_log_scale():
+    accuracy = samples.rows("val_metric", np.geomspace(1e-3, 1, 20))
+    assert "log scale" not in marked(accuracy).notes
+
+
+def test_no_cause_is_certain_to_a_hundred_percent():
+    assert confidence(samples.diagnosis(probability=0.9991, calibrated=True)) == "high confidence, over 99%"
+
+
+def test_a_run_with_curves_and_heat_maps_takes_less_than_100_kib():
+    one = samples.stuck(n=5000)
+    layers = [
+        {**row, "kind": kind, "tag": f"{kind}s/{row['layer']}"}
+        for kind in ("gradient", "weight")
+        for row in samples.gradients(60, 200)
+    ]
+    run = dataclasses.replace(one.run, histograms=histogram_frame(layers))
+    text = render(samples.examination(dataclasses.replace(one, run=run)), "html")
+    assert text.count('class="picture heat"') == 2
+    assert len(text.encode()) < 100 * 1024
