@@ -1,5 +1,6 @@
 """The page in a real browser, Debian's Chromium, without a network."""
 
+import dataclasses
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import samples
 
 from plateau_doctor.examination import Examination
 from plateau_doctor.report import render
+from plateau_doctor.report.files import files
 
 sync_api = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -42,6 +44,21 @@ def chromium() -> Iterator["sync_api.Browser"]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of 1,000 runs; their own pages are not rendered."""
+    found = samples.everything()
+    runs = [
+        dataclasses.replace(one, run=dataclasses.replace(one.run, name=f"{one.run.name}/{i}"))
+        for i in range(167)
+        for one in found.runs
+    ]
+    pages = files(dataclasses.replace(found, runs=tuple(runs[:1000])), "html", Path("report.html"))
+    path = tmp_path_factory.mktemp("index") / "report.html"
+    path.write_text(next(pages)[1])
+    return path
 
 
 @pytest.fixture(scope="module", params=EXAMINATIONS, ids=list(EXAMINATIONS))
@@ -144,3 +161,24 @@ def test_each_anchor_brings_its_target_into_view(chromium, file):
             "return box.top > -2 && box.top < innerHeight }",
             arg=target.get_attribute("id"),
         )
+
+
+def test_an_index_of_a_thousand_runs_opens_within_two_seconds(chromium, index):
+    page = opened(chromium, index)
+    assert page.locator("tbody tr").count() == 1000
+    took = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert 0 < took < 2000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation_in_an_index(chromium, index, scheme):
+    page = opened(chromium, index, color_scheme=scheme)
+    page.evaluate("[...document.querySelectorAll('tbody tr')].slice(30).forEach(row => row.remove())")
+    found = axe.Axe().run(page)
+    assert found.response["violations"] == [], found.generate_report()
+
+
+@pytest.mark.parametrize("width", [360, 2560])
+def test_an_index_does_not_scroll_sideways(chromium, index, width):
+    page = opened(chromium, index, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -5,52 +5,24 @@ import dataclasses
 import hashlib
 import math
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import samples
+from elements import Elements
 from jinja2 import meta
 from test_text_report import HOSTILE, hostile
 
 from plateau_doctor import places
 from plateau_doctor.letters import UsageError
 from plateau_doctor.report import charts, render
+from plateau_doctor.report.files import INDEX
 from plateau_doctor.report.html import TEMPLATE
+from plateau_doctor.report.index import Index
 from plateau_doctor.report.page import MANY, Page
 from plateau_doctor.report.sandbox import environment
 from plateau_doctor.report.words import confidence
 from plateau_doctor.run import Problem, Run, histogram_frame, scalar_frame
-
-VOID = {"meta", "br", "hr", "img", "input", "link"}
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes, and whether all are closed in their order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def named(self, *tags: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.found if tag in tags]
 
 
 @pytest.fixture(scope="module")
@@ -207,15 +179,16 @@ def test_two_runs_whose_names_share_their_letters_have_two_links():
     assert 'id="run-a-b-2"' in text
 
 
-def test_the_templates_context_is_the_documented_page():
+@pytest.mark.parametrize(("template", "context"), [(TEMPLATE, Page), (INDEX, Index)])
+def test_the_templates_context_is_the_documented_page(template, context):
     folder = places.templates_folder()
     used = set()
     made = environment()
-    for name in (TEMPLATE, "report.css", "report.js"):
+    for name in (template, "report.css", "report.js"):
         tree = made.parse((folder / name).read_text(encoding="utf-8"))
         used |= meta.find_undeclared_variables(tree) - set(made.globals)
-    assert used == {field.name for field in dataclasses.fields(Page)}
-    assert all(field.name in Page.__doc__ for field in dataclasses.fields(Page))
+    assert used == {field.name for field in dataclasses.fields(context)}
+    assert all(field.name in context.__doc__ for field in dataclasses.fields(context))
 
 
 def test_a_template_cannot_leave_its_sandbox(tmp_path):
