@@ -164,9 +164,10 @@ def _x(sheet: Sheet, drawing: Drawing, labels: bool) -> Any:
     says = {"format": form} if last >= 1e4 else {}
     title = drawing.axis
     if other is not None:
+        whole = ",.0f" if other.start + other.slope * last >= 10 else ".1~f"
         value = f"max(0, {other.start!r} + {other.slope!r} * datum.value)"
         says = {
-            "labelExpr": f"[format(datum.value, '{form}'), format({value}, {value} < 1e4 ? ',.0f' : '.2~s')]"
+            "labelExpr": f"[format(datum.value, '{form}'), format({value}, {value} < 1e4 ? '{whole}' : '.2~s')]"
         }
         title = f"{drawing.axis}, and {other.name} below it"
     axis = alt.Axis(labels=labels, ticks=labels, tickCount=6, grid=False, **(says if labels else {}))
