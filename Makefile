@@ -1,12 +1,22 @@
 # Two commands do everything on a machine with python3, venv and make: `make demo` and `make test`.
+# A third, `make demo-verify`, trains a small net with torch, and tries a wrong fix and the right one on it.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-verify test lint clean
 
 demo: .venv/.installed
 	$(BIN)/plateau-doctor analyze examples/logs --format concise --html report.html --fail-on never
 	@echo "open report.html in a browser for the curves, the evidence and the fixes"
+
+TRAIN := $(BIN)/python examples/train_torch.py --sick unnormalized_inputs --logdir build/demo/run
+
+demo-verify: .venv/.trains
+	rm -rf build/demo
+	$(TRAIN)
+	$(BIN)/plateau-doctor verify build/demo/run --fix raise_lr --fix normalize_inputs --folder build/demo/trials \
+		--gpus none --format concise --html report.html -- $(TRAIN)
+	@echo "open report.html in a browser for the curves of control and treated"
 
 test: .venv/.tested
 	$(BIN)/pytest
@@ -27,5 +37,9 @@ lint: .venv/.tested
 	$(BIN)/python -m pip install --quiet --group dev
 	touch $@
 
+.venv/.trains: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[torch]"
+	touch $@
+
 clean:
-	rm -rf .venv report.html
+	rm -rf .venv build report.html report_runs

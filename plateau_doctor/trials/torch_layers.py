@@ -41,6 +41,7 @@ class Layers:
         self._arm, self._torch, self._nn = arm, torch, torch.nn
         self._done: set[int] = set()
         self._attended: dict[int, Any] = {}
+        self._changed: tuple[Any, Any] = (None, None)  # normalized inputs of the last call, and as given
 
     def turn(self, parameters: list[Any]) -> list[Any]:
         """Change the modules that own these parameters; return the parameters that came to them."""
@@ -82,6 +83,11 @@ class Layers:
             changed = hook(model, args)
             args = args if changed is None else changed
         return args if hooks else None
+
+    def as_given(self, args: Any) -> Any:
+        """Return the arguments of a call as the script gave them, before the inputs were normalized."""
+        changed, given = self._changed
+        return (given, *args[1:]) if args and args[0] is changed and changed is not None else args
 
     def _initialize(self, weighted: list[Any], name: str) -> None:
         with self._torch.no_grad():
@@ -157,7 +163,9 @@ class Layers:
                 "normalize_inputs", f"by mean and deviation of {seen['count']} training batches"
             )
             deviation = (seen["square"] - seen["mean"] ** 2).clamp_min(0).sqrt()
-            return ((x - seen["mean"]) / deviation.clamp_min(1e-6), *args[1:])
+            changed = (x - seen["mean"]) / deviation.clamp_min(1e-6)
+            self._changed = changed, x
+            return (changed, *args[1:])
 
         return hook
 

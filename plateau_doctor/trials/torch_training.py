@@ -200,7 +200,7 @@ class Training:
                 return
             if self._since_evaluation:
                 self._begin_evaluation(loader)
-            self._held_out.called(args, kwargs, output, _key(loader))
+            self._held_out.called(self._layers.as_given(args), kwargs, output, _key(loader))
 
     def _begin_evaluation(self, loader: Any) -> None:
         if not self._loaders.any_trained and self._since_epoch:

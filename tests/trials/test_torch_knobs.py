@@ -71,7 +71,8 @@ class Trained:
         x = 5 + torch.randn(48, 1, 6, 6) + y[:, None, None, None]
         data = torch.utils.data.TensorDataset(x, y, torch.arange(48.0))
         batches = torch.utils.data.DataLoader(data, batch_size=8, shuffle=self.shuffled)
-        held_out = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x[::2], y[::2]), batch_size=10)
+        self.held_out = x[::2], y[::2]
+        held_out = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*self.held_out), batch_size=10)
         criterion = nn.CrossEntropyLoss()
         self.optimizer.register_step_post_hook(
             lambda *_: self.rates.append(self.optimizer.param_groups[0]["lr"])
@@ -152,6 +153,14 @@ def test_a_score_is_that_of_the_original_loss(tmp_path: Path) -> None:
     smoothed = Trained(tmp_path, rate=0.0, label_smoothing=0.4)
     assert smoothed.outcome.loss == pytest.approx(plain.outcome.loss)
     assert smoothed.losses[0] != plain.losses[0]
+
+
+def test_a_score_normalizes_the_inputs_once(tmp_path: Path) -> None:
+    trained = Trained(tmp_path, normalize_inputs=True)
+    x, y = trained.held_out
+    trained.model.eval()
+    with torch.no_grad():  # the model still normalizes what it is called with
+        assert trained.outcome.loss == pytest.approx(float(nn.functional.cross_entropy(trained.model(x), y)))
 
 
 def test_the_cap_of_steps_holds_within_an_epoch_and_rates_are_given_back(tmp_path: Path) -> None:
