@@ -115,7 +115,7 @@ def _shelves(bins: Array, horizon: int, noise: float) -> list[tuple[int, int]]:
         if b - start < max(2, horizon):
             continue
         onset = _onset(bins, start, b, horizon, noise)
-        fall, doubt = _fall(bins[onset:b], horizon, noise)
+        fall, doubt = _fall(bins[onset:b], HORIZON, noise)  # where it begins is asked at one scale
         if onset > start or abs(fall) <= max(doubt, 2 * _share(bins, bins[start:b])):
             start = onset
         while found and start < found[-1][1]:
