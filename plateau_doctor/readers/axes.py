@@ -37,32 +37,34 @@ def curves(table: pd.DataFrame) -> pd.DataFrame:
     )
     steps = _filled(table[axis]) if axis is not None else rows
     segment = _segments(steps)
-    parts = []
+    clocks = table[clock].to_numpy(dtype=float) if clock is not None else np.full(len(table), np.nan)
+    tags, at, values_of = [], [], []
+    live = []
     for name in table.columns:
         if name in (step, clock) or (name == epoch):
             continue
         values = table[name].to_numpy(dtype=float)
-        logged = values != BLANK
-        if not logged.any():
-            continue
-        live = _live(steps[logged], segment[logged])
-        parts.append(
-            pd.DataFrame(
-                {
-                    "tag": name,
-                    "role": None,
-                    "step": steps[logged],
-                    "epoch": epochs[logged],
-                    "wall_time": table[clock].to_numpy(dtype=float)[logged] if clock is not None else np.nan,
-                    "value": values[logged],
-                    "segment": segment[logged],
-                    "live": live,
-                }
-            )
-        )
-    if not parts:
+        logged = np.flatnonzero(values != BLANK)
+        if len(logged):
+            tags.append(str(name))
+            at.append(logged)
+            values_of.append(values[logged])
+            live.append(_live(steps[logged], segment[logged]))
+    if not tags:
         return scalar_frame([])
-    return pd.concat(parts, ignore_index=True).astype(SCALAR_COLUMNS)
+    rows_of = np.concatenate(at)
+    return pd.DataFrame(
+        {
+            "tag": np.repeat(np.array(tags, dtype=object), [len(one) for one in at]),
+            "role": np.full(len(rows_of), None, dtype=object),
+            "step": steps[rows_of],
+            "epoch": epochs[rows_of],
+            "wall_time": clocks[rows_of],
+            "value": np.concatenate(values_of),
+            "segment": segment[rows_of],
+            "live": np.concatenate(live),
+        }
+    ).astype(SCALAR_COLUMNS)
 
 
 def _column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:

@@ -106,15 +106,15 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
         if len([c for c in row if c.strip()]) > len(header)
     ][:20]
     width = len(header)
-    cells = pd.DataFrame([(row + [""] * width)[:width] for row in body], columns=range(width), dtype="object")
-    kept: dict[str, pd.Series] = {}
-    for i, name in enumerate(header):
-        column, bad = _numbers(cells[i], comma=separator != ",")
+    columns = zip(*((row + [""] * width)[:width] for row in body), strict=True)
+    kept: dict[str, np.ndarray] = {}
+    for name, cells in zip(header, columns, strict=False):
+        column, bad = _numbers(cells, comma=separator != ",")
         if column is None or not name:
             continue
         kept[name] = column
         if bad:
-            first = ", ".join(f"row {row + 2}: {cells[i][row]!r}" for row in bad[:3])
+            first = ", ".join(f"row {row + 2}: {cells[row]!r}" for row in bad[:3])
             problems.append(Problem(str(path), f"{len(bad)} cells of {name!r} are no numbers", first))
     return pd.DataFrame(kept), problems
 
@@ -135,9 +135,14 @@ def _header(cells: Sequence[str]) -> list[str]:
     return names
 
 
-def _numbers(cells: pd.Series, comma: bool) -> tuple[pd.Series | None, list[int]]:
+def _numbers(cells: Sequence[str], comma: bool) -> tuple[np.ndarray | None, list[int]]:
     """Return a column as floats and the rows that are no numbers; None where fewer than half are."""
-    plain = cells.str.strip()
+    if cells and not any("_" in cell for cell in cells):  # Python reads 1_000 as a number, people do not
+        try:
+            return np.array([float(cell) for cell in cells]), []
+        except ValueError:
+            pass
+    plain = pd.Series(cells, dtype="object").str.strip()
     if comma and plain.str.contains(r"^-?\d+,\d+$", regex=True).any():
         plain = plain.str.replace(",", ".", regex=False)
     plain = plain.str.removesuffix("%")
@@ -149,7 +154,7 @@ def _numbers(cells: pd.Series, comma: bool) -> tuple[pd.Series | None, list[int]
     if good == 0 or len(bad) > good:
         return None, []
     marked = numbers.where(numbers.notna() | written_nan, BLANK)
-    return marked, [int(row) for row in bad]
+    return marked.to_numpy(), [int(row) for row in bad]
 
 
 def _by_run(path: Path, table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
