@@ -55,16 +55,17 @@ def curves(table: pd.DataFrame) -> pd.DataFrame:
     rows_of = np.concatenate(at)
     return pd.DataFrame(
         {
-            "tag": np.repeat(np.array(tags, dtype=object), [len(one) for one in at]),
-            "role": np.full(len(rows_of), None, dtype=object),
+            "tag": pd.Series(np.repeat(np.array(tags, dtype=object), [len(a) for a in at]), dtype="object"),
+            "role": pd.Series(np.full(len(rows_of), None, dtype=object), dtype="object"),
             "step": steps[rows_of],
             "epoch": epochs[rows_of],
             "wall_time": clocks[rows_of],
             "value": np.concatenate(values_of),
             "segment": segment[rows_of],
             "live": np.concatenate(live),
-        }
-    ).astype(SCALAR_COLUMNS)
+        },
+        columns=list(SCALAR_COLUMNS),
+    )
 
 
 def _column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
