@@ -78,33 +78,71 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
     A cause that was not fitted comes before the first one that is less likely. `weights` are those that ship with
     the package when None.
     """
-    known = {rule.cause: rule for rule in rules}
-    worded = {cause: _judge(facts, rule) for cause, rule in known.items()}
-    beside = {cause: _beside(facts, rule) for cause, rule in known.items()}
+    worded = {rule.cause: _Worded.of(facts, rule) for rule in rules}
     weights = shipped() if weights is None else weights
     judged = weights.judge(
-        facts, {cause: one.log_odds - beside[cause] / SIBLINGS for cause, one in worded.items()}, beside
+        facts,
+        {cause: one.log_odds - one.beside for cause, one in worded.items()},
+        {cause: SIBLINGS * one.beside for cause, one in worded.items()},
     )
     if judged is None:
-        return tuple(sorted(worded.values(), key=_rank))
-    fitted = [_fitted(facts, known[cause], judged, worded[cause]) for cause in judged.log_odds]
+        return tuple(sorted((_by_words_alone(facts, one) for one in worded.values()), key=_rank))
     lean = weights.levels[judged.level].lean
-    explains = {
-        c: m + lean * (worded[c].log_odds - PRIOR) for c, m in judged.against_sound.items() if c in worded
-    }
-    fitted.sort(key=lambda one: (-explains[one.cause], one.cause))
-    words = np.array([worded[one.cause].log_odds - PRIOR for one in fitted], dtype=float)
-    first = np.arange(len(fitted)) == 0
-    log_odds = np.array([one.log_odds for one in fitted], dtype=float)
+    explains = {c: m + lean * worded[c].words for c, m in judged.against_sound.items() if c in worded}
+    order = sorted(judged.log_odds, key=lambda cause: (-explains[cause], cause))
+    words = np.array([worded[cause].words for cause in order], dtype=float)
+    log_odds = np.array([judged.log_odds[cause] for cause in order], dtype=float)
+    first = np.arange(len(order)) == 0
     aloud, at_all = told(weights.levels[judged.level], log_odds, np.array(judged.sick), first, words)
     every = [
-        replace(one, named=bool(at_all[i]), severity=one.severity if aloud[i] else "note")
-        for i, one in enumerate(fitted)
+        _fitted(facts, worded[cause], judged, bool(at_all[i]), bool(aloud[i]))
+        for i, cause in enumerate(order)
     ]
-    for one in sorted((d for d in worded.values() if d.cause not in judged.log_odds), key=_rank):
+    others = (_by_words_alone(facts, one) for cause, one in worded.items() if cause not in judged.log_odds)
+    for one in sorted(others, key=_rank):
         at = next((i for i, other in enumerate(every) if other.log_odds < one.log_odds), len(every))
         every.insert(at, one)
     return tuple(every)
+
+
+@dataclass(frozen=True)
+class _Worded:
+    """What the words of a rule come to in one run.
+
+    Attributes:
+        rule: The rule.
+        seen: Whether each of its signs was seen, None where unknown.
+        counts: Whether each of them counts: those of all phenotypes, and of the one that fits best.
+        beside: Log-odds by those about other runs: no corpus of single runs can weigh them.
+        words: Log-odds by all that count and were seen.
+    """
+
+    rule: Rule
+    seen: tuple[bool | None, ...]
+    counts: tuple[bool, ...]
+    beside: float
+    words: float
+
+    @classmethod
+    def of(cls, facts: Facts, rule: Rule) -> _Worded:
+        seen = tuple(_seen(facts, sign) for sign in rule.signs)
+        by_group: dict[str, float] = {}
+        for sign, holds in zip(rule.signs, seen, strict=True):
+            by_group[sign.shows] = by_group.get(sign.shows, 0.0) + (_word(sign) if holds else 0.0)
+        best = max((group for group in by_group if group), key=by_group.__getitem__, default="")
+        counts = tuple(sign.shows in ("", best) for sign in rule.signs)
+        spoken = [
+            (sign, _word(sign))
+            for sign, holds, one in zip(rule.signs, seen, counts, strict=True)
+            if holds and one
+        ]
+        beside = sum(word for sign, word in spoken if _asks_siblings(sign))
+        return cls(rule, seen, counts, beside, sum(word for _, word in spoken))
+
+    @property
+    def log_odds(self) -> float:
+        """Log-odds of the cause by the words of its rule."""
+        return PRIOR + self.words
 
 
 def _rank(one: Diagnosis) -> tuple[float, str]:
@@ -127,28 +165,28 @@ def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
     return tuple(d for d in ranked if d.named)
 
 
-def _fitted(facts: Facts, rule: Rule, judged: Judged, worded: Diagnosis) -> Diagnosis:
+def _fitted(facts: Facts, worded: _Worded, judged: Judged, is_named: bool, aloud: bool) -> Diagnosis:
     """Judge a fitted cause: a sign that is seen speaks for the shares of its facts too."""
+    rule = worded.rule
     terms, left = judged.terms[rule.cause], dict(judged.shares[rule.cause])
-    counted = {one.says for one in worded.evidence if one.seen}
     evidence = []
-    for sign in sorted(rule.signs, key=lambda sign: -STRENGTH[sign.strength]):
-        one, own = _weigh(facts, sign), 0.0
-        if one.seen:
+    signs = zip(rule.signs, worded.seen, worded.counts, strict=True)
+    for sign, seen, counts in sorted(signs, key=lambda one: -STRENGTH[one[0].strength]):
+        own = 0.0
+        if seen:
             word = SIBLINGS * (terms.own + terms.among) if _asks_siblings(sign) else terms.words
-            own = word * one.log_odds if one.says in counted else 0.0
-            side = 1 if one.side == "for" else -1
-            own += sum(
-                left.pop(n) for n in dict.fromkeys(sign.condition.names) if side * left.get(n, 0.0) > 0
-            )
-        evidence.append(replace(one, log_odds=own))
+            own = word * _word(sign) if counts else 0.0
+            side = 1 if sign.side == "for" else -1
+            own += sum(left.pop(n) for n in sign.condition.names if side * left.get(n, 0.0) > 0)
+        evidence.append(_evidence(facts, sign, seen, own))
     evidence += _further(facts, left)
     if judged.others[rule.cause] <= -WORTH_A_LINE:
         says = "other causes fit the log as well"
         evidence.append(Evidence(says, "against", True, judged.others[rule.cause], {}))
     log_odds = judged.log_odds[rule.cause]
-    made = _diagnosis(rule, log_odds, evidence, named=False)
-    return replace(made, probability=probability(log_odds), calibrated=True)
+    made = _diagnosis(rule, log_odds, evidence, is_named)
+    severity: Severity = rule.severity if aloud else "note"
+    return replace(made, severity=severity, probability=probability(log_odds), calibrated=True)
 
 
 def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
@@ -179,16 +217,11 @@ def _side(weight: float) -> Literal["for", "against"]:
     return "for" if weight >= 0 else "against"
 
 
-def _judge(facts: Facts, rule: Rule) -> Diagnosis:
+def _by_words_alone(facts: Facts, worded: _Worded) -> Diagnosis:
     """Judge a cause by the words of its rule."""
-    by_group: dict[str, list[Evidence]] = {}
-    for sign in rule.signs:
-        by_group.setdefault(sign.shows, []).append(_weigh(facts, sign))
-    shared = by_group.pop("", [])
-    best = max(by_group.values(), key=_sum, default=[])
-    evidence = (*shared, *best)
-    log_odds = PRIOR + _sum(evidence)
-    return _diagnosis(rule, log_odds, evidence, log_odds >= NAMED_AT)
+    signs = zip(worded.rule.signs, worded.seen, worded.counts, strict=True)
+    evidence = [_evidence(facts, sign, seen, _word(sign)) for sign, seen, counts in signs if counts]
+    return _diagnosis(worded.rule, worded.log_odds, evidence, worded.log_odds >= NAMED_AT)
 
 
 def _diagnosis(rule: Rule, log_odds: float, evidence: Iterable[Evidence], named: bool) -> Diagnosis:
@@ -208,16 +241,16 @@ def _diagnosis(rule: Rule, log_odds: float, evidence: Iterable[Evidence], named:
     )
 
 
-def _weigh(facts: Facts, sign: Sign) -> Evidence:
+def _seen(facts: Facts, sign: Sign) -> bool | None:
     seen = sign.condition.evaluate(facts)
-    names = dict.fromkeys(sign.condition.names)
-    if seen is None and not any(facts.missing(name) for name in names):
-        seen = (
-            False  # all was logged and the sign does not apply: a rate that was never cut cannot answer a cut
-        )
-    return Evidence(
-        render(sign.says, facts), sign.side, seen, _word(sign), {name: facts[name] for name in names}
-    )
+    if seen is None and not any(facts.missing(name) for name in sign.condition.names):
+        return False  # all was logged and the sign does not apply: a rate never cut cannot answer a cut
+    return seen
+
+
+def _evidence(facts: Facts, sign: Sign, seen: bool | None, log_odds: float) -> Evidence:
+    values = {name: facts[name] for name in sign.condition.names}
+    return Evidence(render(sign.says, facts), sign.side, seen, log_odds, values)
 
 
 def _word(sign: Sign) -> float:
@@ -227,17 +260,6 @@ def _word(sign: Sign) -> float:
 
 def _asks_siblings(sign: Sign) -> bool:
     return any(name.startswith("siblings.") for name in sign.condition.names)
-
-
-def _beside(facts: Facts, rule: Rule) -> float:
-    """Return the log-odds by the words of signs about other runs: no corpus of single runs can weigh them."""
-    worded = _judge(facts, rule)
-    about = {render(sign.says, facts) for sign in rule.signs if _asks_siblings(sign)}
-    return SIBLINGS * sum(one.log_odds for one in worded.evidence if one.seen and one.says in about)
-
-
-def _sum(evidence: Iterable[Evidence]) -> float:
-    return sum(e.log_odds for e in evidence if e.seen)
 
 
 def _reading_order(evidence: Evidence) -> tuple[int, float]:

@@ -32,20 +32,26 @@ class Facts(Mapping[str, Value]):
         self.logged = Logged(run, siblings)
         self._known = known_facts()
         self._values: dict[str, Value] = {}
+        self._logged: dict[str, bool] = {}
 
     def __getitem__(self, name: str) -> Value:
-        if name not in self._values:
-            self._values[name] = _clean(self._known[name].compute(self.logged))
-        return self._values[name]
+        try:
+            return self._values[name]
+        except KeyError:
+            value = self._values[name] = _clean(self._known[name].compute(self.logged))
+            return value
 
     def missing(self, name: str) -> str | None:
         """Return what must be logged for a fact that is None, or None where nothing is missing.
 
         A fact whose log is there but that does not apply (a rate that was never cut) misses nothing.
         """
-        if self[name] is not None or was_logged(self.logged, self._known[name].needs):
+        if self[name] is not None:
             return None
-        return self._known[name].needs
+        need = self._known[name].needs
+        if need not in self._logged:
+            self._logged[need] = was_logged(self.logged, need)
+        return None if self._logged[need] else need
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)
