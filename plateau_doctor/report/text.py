@@ -103,10 +103,15 @@ def full(examination: Examination, *, color: bool = False, plain: bool = False, 
 
 
 def concise(examination: Examination, *, color: bool = False, plain: bool = False, width: int = 80) -> str:
-    """Return a line for siblings that are stuck together, one a run, never wrapped, and a line of counts."""
+    """Return a line for siblings that are stuck together, one a run and one a verdict, and a line of counts.
+
+    None of them is wrapped.
+    """
     page = Page(width, color, plain)
     lines = [page.paint(visible(said)) for said in _siblings(examination)]
-    lines += [_line(one, page) for one in examination.runs]
+    for one in examination.runs:
+        lines.append(_line(one, page))
+        lines += [page.paint(f"  {visible(verdict_says(verdict))}") for verdict in one.verdicts]
     return uncommanded("\n".join([*lines, page.paint(summary(examination))]) + "\n")
 
 
