@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from plateau_doctor.trials.plan import Asked, Plan
     from plateau_doctor.trials.trial import Trial
     from plateau_doctor.verdict import Verdict
+    from plateau_doctor.verification import Verification
 
 __all__ = ["verify"]
 
@@ -73,7 +74,7 @@ def _knobs(context: click.Context, _parameter: click.Parameter, wanted: bool) ->
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Minutes an arm may take.")
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False), help="Pretrained weights.")
-@click.option("--from-checkpoint", "checkpoint", type=click.Path(exists=True), help="Where arms start from.")
+@click.option("--from-checkpoint", "checkpoint", type=click.Path(exists=True), help="Where arms start from: a file that --command loads as {checkpoint}.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="The trial folder.")
 @click.option(
     "--knobs",
@@ -143,7 +144,7 @@ def verify(
         weights=weights,
         checkpoint=checkpoint,
     )
-    _check_ways(how.script, command, dry_run)
+    _check_ways(how, dry_run)
     rules = examination.load_rules([rules_folder(name) for name in rule_folders])
     said = " ".join(["plateau-doctor", *sys.argv[1:]])
     (path,) = existing([run])
@@ -178,12 +179,17 @@ def _exit_code(kinds: Sequence[str]) -> int:
     return FINDINGS if kinds and all(kind == "refuted" for kind in kinds) else INCONCLUSIVE
 
 
-def _check_ways(script: Sequence[str], command: str, dry_run: bool) -> None:
+def _check_ways(how: Verification, dry_run: bool) -> None:
     from plateau_doctor.letters import UsageError
 
-    if script and command:
+    if how.script and how.command:
         raise UsageError("give either --command or -- CMD, not both")
-    if not script and not command and not dry_run:
+    if how.checkpoint is not None and "{checkpoint}" not in how.command:
+        raise UsageError(
+            "only the script itself can load its checkpoint: tell it by\n"
+            "--command 'python train.py --resume {checkpoint} --epochs {epochs} --seed {seed} --logdir {logdir}'"
+        )
+    if not how.script and not how.command and not dry_run:
         raise UsageError(
             "nothing to train with: end the line with -- python train.py ..., or give\n"
             "--command 'python train.py --lr {learning_rate} --epochs {epochs} --seed {seed} --logdir {logdir}'"

@@ -73,6 +73,11 @@ def test_the_text_says_verdict_change_arms_and_signs_in_80_columns(
     golden("report.verify.txt", text)
 
 
+def test_the_concise_text_has_a_line_for_each_verdict() -> None:
+    lines = render(samples.examination(tried()), "concise").splitlines()
+    assert [line.split(":")[0] for line in lines if line.startswith("  ")] == ["  lower_lr is confirmed"]
+
+
 def test_the_table_of_arms_fits_whatever_they_are_called() -> None:
     arms = [Trial("add_skip_connections", 0, word, steps=123456.0, epochs=100.0) for word in get_args(Word)]  # type: ignore[arg-type]
     text = render(samples.examination(replace(tried(), trials=tuple(arms))), "full")

@@ -176,6 +176,14 @@ def test_without_a_way_to_train_it_says_how(capsys: pytest.CaptureFixture[str]) 
     assert "-- python train.py" in capsys.readouterr().err
 
 
+def test_a_checkpoint_that_nothing_loads_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "near.pt").write_bytes(b"weights")
+    assert verified("--from-checkpoint", "near.pt") == 2
+    assert "{checkpoint}" in capsys.readouterr().err
+    resumed = f"{sys.executable} -S train.py {PLACES} --from {{checkpoint}}"
+    assert verified("--from-checkpoint", "near.pt", "--dry-run", command=resumed) == 0
+
+
 def test_several_runs_are_refused_by_name(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "logs" / "second").mkdir()
     (place / "logs" / "second" / "history.csv").write_text((place / "logs" / "history.csv").read_text())
