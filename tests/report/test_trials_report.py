@@ -75,7 +75,10 @@ def test_the_text_says_verdict_change_arms_and_signs_in_80_columns(
 
 def test_the_concise_text_has_a_line_for_each_verdict() -> None:
     lines = render(samples.examination(tried()), "concise").splitlines()
-    assert [line.split(":")[0] for line in lines if line.startswith("  ")] == ["  lower_lr is confirmed"]
+    assert [line.split(":")[0] for line in lines if line.startswith("  ")] == [
+        "  reduce_on_plateau is refuted",
+        "  lower_lr is confirmed",
+    ]
 
 
 def test_the_table_of_arms_fits_whatever_they_are_called() -> None:
