@@ -1,7 +1,8 @@
 """Readers: from a path to Runs, whatever wrote the log. One file a format; a new one is found by itself.
 
 A format is a module here with `NAME`, `sniff(path, head) -> bool` and
-`read(paths, root) -> Iterator[Run | Problem]`; a smaller `ORDER` is asked first.
+`read(paths, root) -> Iterator[Run | Problem]`; a smaller `ORDER` is asked first, and `SUFFIXES` are endings of
+names that only this format has.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from types import ModuleType
 import pandas as pd
 
 from plateau_doctor.readers.joined import joined
+from plateau_doctor.readers.texts import clipped, compression
 from plateau_doctor.roles import roles_of
 from plateau_doctor.run import Problem, Run
 
@@ -30,6 +32,7 @@ SKIPPED_FOLDERS = frozenset(
 )
 LOG_SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".log", ".txt", ".v2", ""})
 SURE_SUFFIXES = frozenset({".csv", ".tsv", ".jsonl"})  # a file with one of these that is no log is named
+PACKED = frozenset({".gz", ".zip", ".bz2", ".xz", ".zst"})
 CURVES = frozenset({"train_loss", "val_loss", "train_metric", "val_metric", "reward"})
 
 
@@ -66,7 +69,7 @@ def read(path: Path | str, tag_map: Mapping[str, str] | None = None) -> Iterator
                     runs.append(_with_roles(one, tag_map))
     for run in joined(runs):
         if run.format != "tensorboard" and not run.scalars["role"].isin(CURVES).any():
-            names = ", ".join(str(tag) for tag in list(dict.fromkeys(run.scalars["tag"]))[:8])
+            names = ", ".join(clipped(str(tag)) for tag in list(dict.fromkeys(run.scalars["tag"]))[:8])
             yield Problem(
                 run.source, "not a training log", f"no loss or metric among: {names or 'nothing numeric'}"
             )
@@ -104,8 +107,10 @@ def _walk(place: Path) -> tuple[list[Path], list[Problem]]:
 
 def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
     """Return the name of the format that claims a file, a Problem, or None for a file that is no log."""
-    likely = file.suffix.lower() in LOG_SUFFIXES or "tfevents" in file.name
-    if not (likely or asked_for):
+    suffix = file.suffix.lower()
+    packed = suffix in PACKED and file.with_suffix("").suffix.lower() in SURE_SUFFIXES
+    sure = asked_for or packed or suffix in SURE_SUFFIXES or "tfevents" in file.name
+    if not (sure or suffix in LOG_SUFFIXES or any(suffix in getattr(m, "SUFFIXES", ()) for m in formats())):
         return None
     try:
         mode = file.stat().st_mode
@@ -115,10 +120,10 @@ def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
             head = stream.read(HEAD)
     except OSError as error:
         return Problem(str(file), "cannot be opened", error.strerror or str(error))
-    for module in formats():
-        if module.sniff(file, head):
-            return str(module.NAME)
-    sure = asked_for or file.suffix.lower() in SURE_SUFFIXES or "tfevents" in file.name
+    if not compression(head):
+        for module in formats():
+            if module.sniff(file, head):
+                return str(module.NAME)
     return (
         Problem(str(file), "not a training log", _why_not(head))
         if sure or _worth_a_word(file, head)
@@ -129,8 +134,8 @@ def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
 def _why_not(head: bytes) -> str:
     if not head:
         return "the file is empty"
-    if head.startswith(b"\x1f\x8b"):
-        return "gzip-compressed; unpack it first"
+    if packed := compression(head):
+        return f"{packed}-compressed; unpack it first"
     if head.startswith(b"version https://git-lfs"):
         return "a Git-LFS pointer, not the file itself; run `git lfs pull`"
     if b"\0" in head[:4096] and not head.startswith((b"\xff\xfe", b"\xfe\xff")):

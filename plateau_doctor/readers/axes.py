@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import re
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
+from plateau_doctor.readers.texts import writable
 from plateau_doctor.run import SCALAR_COLUMNS, scalar_frame
 
-__all__ = ["BLANK", "curves", "trials"]
+__all__ = ["BLANK", "curves", "curves_of", "trials"]
+
+Column = tuple[np.ndarray, np.ndarray]  # the rows that a column has a value in, rising, and these values
 
 BLANK = -1.7e308  # an empty cell: nothing was logged there, whereas NaN is a value
 STEPS = tuple(
@@ -22,61 +25,77 @@ CLOCKS = ("wall time", "wall_time", "timestamp", "_timestamp")
 
 
 def curves(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the `scalars` frame (see Run) of a table: one row a cell that was logged.
+    """Return the `scalars` frame (see Run) of a table: one row a cell that was logged and is not `BLANK`."""
+    columns: dict[str, Column] = {}
+    for name in table.columns:
+        values = table[name].to_numpy(dtype=float)
+        logged = np.flatnonzero(values != BLANK)
+        columns[str(name)] = (logged, values[logged])
+    return curves_of(columns, len(table))
+
+
+def curves_of(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
+    """Return the `scalars` frame of columns that have a value in some of `size` rows.
 
     The step is the finest axis there is: a step column, else the epoch, else the row's number, which then
     counts epochs. Where the axis falls back, a new segment begins.
     """
-    step, epoch, clock = _column(table, STEPS), _column(table, EPOCHS), _column(table, CLOCKS)
+    step, epoch, clock = (_column(columns, names) for names in (STEPS, EPOCHS, CLOCKS))
     axis = step if step is not None else epoch
-    rows = np.arange(len(table), dtype=float)
-    epochs = (
-        _filled(table[epoch])
-        if epoch is not None
-        else (rows if step is None else np.full(len(table), np.nan))
-    )
-    steps = _filled(table[axis]) if axis is not None else rows
+    unknown = np.full(size, np.nan)
+    rows = np.arange(size, dtype=float)
+    epochs = _filled(columns[epoch], size) if epoch is not None else rows if step is None else unknown
+    steps = _filled(columns[axis], size) if axis is not None else rows
+    if step is not None and epoch is not None:
+        steps = _counted_on(steps, epochs)
     segment = _segments(steps)
-    clocks = table[clock].to_numpy(dtype=float) if clock is not None else np.full(len(table), np.nan)
-    tags, at, values_of = [], [], []
-    live = []
-    for name in table.columns:
-        if name in (step, clock) or (name == epoch):
-            continue
-        values = table[name].to_numpy(dtype=float)
-        logged = np.flatnonzero(values != BLANK)
-        if len(logged):
-            tags.append(str(name))
-            at.append(logged)
-            values_of.append(values[logged])
-            live.append(_live(steps[logged], segment[logged]))
-    if not tags:
+    clocks = unknown
+    if clock is not None:
+        clocks = np.full(size, np.nan)
+        clocks[columns[clock][0]] = columns[clock][1]
+    held = {n: c for n, c in columns.items() if n not in (step, epoch, clock) and len(c[0])}
+    if not held:
         return scalar_frame([])
-    rows_of = np.concatenate(at)
-    return pd.DataFrame(
-        {
-            "tag": pd.Series(np.repeat(np.array(tags, dtype=object), [len(a) for a in at]), dtype="object"),
-            "role": pd.Series(np.full(len(rows_of), None, dtype=object), dtype="object"),
-            "step": steps[rows_of],
-            "epoch": epochs[rows_of],
-            "wall_time": clocks[rows_of],
-            "value": np.concatenate(values_of),
-            "segment": segment[rows_of],
-            "live": np.concatenate(live),
-        },
-        columns=list(SCALAR_COLUMNS),
-    )
+    at = np.concatenate([logged for logged, _ in held.values()])
+    tags = np.array([writable(name) for name in held], dtype=object)
+    live = [_live(steps[logged], segment[logged]) for logged, _ in held.values()]
+    frame = {
+        "tag": np.repeat(tags, [len(logged) for logged, _ in held.values()]),
+        "role": np.full(len(at), None, dtype=object),
+        "step": steps[at],
+        "epoch": epochs[at],
+        "wall_time": clocks[at],
+        "value": np.concatenate([values for _, values in held.values()]),
+        "segment": segment[at],
+        "live": np.concatenate(live),
+    }
+    return pd.DataFrame(frame).astype(dict(SCALAR_COLUMNS))
 
 
-def _column(table: pd.DataFrame, names: tuple[str, ...]) -> str | None:
-    plain = {re.sub(r"\s+", " ", str(column).strip().lower()): str(column) for column in table.columns}
+def _column(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
+    plain = {re.sub(r"\s+", " ", column.strip().lower()): column for column in columns}
     return next((plain[name] for name in names if name in plain), None)
 
 
-def _filled(column: pd.Series) -> np.ndarray:
+def _filled(column: Column, size: int) -> np.ndarray:
     """Return an axis without holes: a blank cell takes the value of the row before, the first ones of the next."""
-    values = column.where(column != BLANK).ffill().bfill()
-    return values.fillna(0.0).to_numpy(dtype=float)
+    logged, values = column
+    dense = np.full(size, np.nan)
+    dense[logged] = values
+    return pd.Series(dense).ffill().bfill().fillna(0.0).to_numpy(dtype=float)
+
+
+def _counted_on(steps: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Return steps that go on, where a log counts them anew in each epoch and falls back nowhere else."""
+    change, grown = np.diff(steps), np.diff(epochs)
+    falls = np.flatnonzero(change < 0) + 1
+    if not len(falls) or (grown < 0).any() or not (grown[falls - 1] > 0).all():
+        return steps
+    stride = change[change > 0].min() if (change > 0).any() else 1.0
+    last = steps[falls - 1] + np.where(steps[falls] == 0, stride, 0.0)
+    before = np.zeros(len(steps))
+    before[falls] = last
+    return steps + np.cumsum(before)
 
 
 def trials(scalars: pd.DataFrame) -> list[pd.DataFrame]:
@@ -89,19 +108,17 @@ def trials(scalars: pd.DataFrame) -> list[pd.DataFrame]:
     if loss is None or scalars["segment"].max() == 0:
         return [scalars]
     rows = scalars[scalars["tag"] == loss]
-    parts = [part for _, part in rows.groupby("segment", sort=True)]
-    begins = [0]
-    for before, after in itertools.pairwise(parts):
-        first, last, new = (
-            float(v) for v in (before["value"].iloc[0], before["value"].iloc[-1], after["value"].iloc[0])
-        )
-        anew = after["step"].iloc[0] <= rows["step"].min() and abs(new - first) < abs(new - last)
-        if anew:
-            begins.append(int(after["segment"].iloc[0]))
+    value, step, segment = (rows[name].to_numpy() for name in ("value", "step", "segment"))
+    starts = np.flatnonzero(np.diff(segment, prepend=segment[0] - 1))
+    first, last = value[starts], value[np.append(starts[1:], len(value)) - 1]
+    with np.errstate(invalid="ignore"):  # a loss may be infinite at both ends
+        nearer = np.abs(first[1:] - first[:-1]) < np.abs(first[1:] - last[:-1])
+    anew = nearer & (step[starts[1:]] <= step.min())
+    begins = [0, *segment[starts[1:]][anew]]
     if len(begins) == 1:
         return [scalars]
     owner = np.searchsorted(begins, scalars["segment"].to_numpy(), side="right") - 1
-    return [_renumbered(scalars[owner == i]) for i in range(len(begins))]
+    return [_renumbered(one) for _, one in scalars.groupby(owner, sort=True)]
 
 
 def _renumbered(scalars: pd.DataFrame) -> pd.DataFrame:
@@ -118,19 +135,21 @@ def _segments(steps: np.ndarray) -> np.ndarray:
 
     A single late row, after which the axis goes on above where it was, is no restart.
     """
-    segment = np.zeros(len(steps), dtype=np.int64)
-    for i in (int(fall) + 1 for fall in np.flatnonzero(np.diff(steps) < 0)):
-        late = i + 1 < len(steps) and steps[i + 1] > steps[i - 1]
-        if not late:
-            segment[i:] += 1
-    return segment
+    falls = np.flatnonzero(np.diff(steps) < 0) + 1
+    after = np.minimum(falls + 1, len(steps) - 1)
+    late = (after > falls) & (steps[after] > steps[falls - 1])
+    begins = np.zeros(len(steps), dtype=np.int64)
+    begins[falls[~late]] = 1
+    return np.cumsum(begins)
 
 
 def _live(steps: np.ndarray, segment: np.ndarray) -> np.ndarray:
-    """Return False for the rows that a later segment rewrote: its first step or above."""
-    live = np.ones(len(steps), dtype=bool)
-    for number in range(int(segment.max()), 0, -1):
-        start = steps[segment == number]
-        if len(start):
-            live &= ~((segment < number) & (steps >= start.min()))
+    """Return False for the rows that a later segment rewrote: its first step or above. Segments never fall."""
+    if not len(steps) or segment[0] == segment[-1]:
+        return np.ones(len(steps), dtype=bool)
+    starts = np.flatnonzero(np.diff(segment, prepend=segment[0] - 1))
+    lowest = np.minimum.reduceat(steps, starts)
+    later = np.append(np.minimum.accumulate(lowest[::-1])[::-1][1:], np.nan)  # nothing comes after the last
+    sizes = np.diff(np.append(starts, len(steps)))
+    live: np.ndarray = ~(steps >= np.repeat(later, sizes))
     return live

@@ -15,7 +15,7 @@ from plateau_doctor.readers.histograms import layer_and_kind, summary
 from plateau_doctor.readers.segments import segments_of
 from plateau_doctor.run import SCALAR_COLUMNS, Problem, Run, histogram_frame, scalar_frame
 
-__all__ = ["run_of"]
+__all__ = ["histograms_of", "run_of"]
 
 Setting = float | str | bool
 
@@ -39,7 +39,7 @@ def run_of(home: Path, parts: Sequence[Part], root: Path, format_name: str) -> R
     scalars, reasons = _without_placeholder(scalars)
     settings, doubts = _settings(home, parts)
     rows = [(row, part.name_of(row.tag)) for part in parts for file in part.files for row in file.histograms]
-    histograms, bins = _histograms(rows)
+    histograms, bins = histograms_of(rows)
     return Run(
         name=_name(home, root),
         source=str(home),
@@ -147,7 +147,8 @@ def _settings(home: Path, parts: Sequence[Part]) -> tuple[Mapping[str, Setting],
     return {**agreed, **own}, doubts
 
 
-def _histograms(named: Sequence[tuple[HistogramRow, str]]) -> tuple[pd.DataFrame, np.ndarray]:
+def histograms_of(named: Sequence[tuple[HistogramRow, str]]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the `histograms` frame and the `bins` of a Run; each histogram comes with its name in the run."""
     rows: list[dict[str, object]] = []
     first = 0
     places = {row.tag: layer_and_kind(row.tag) for row, _ in named}

@@ -9,6 +9,7 @@ from plateau_doctor.readers.event_file import EventFile, read_event_file
 from plateau_doctor.readers.event_folders import Part, families, parts_of_runs
 from plateau_doctor.readers.event_run import run_of
 from plateau_doctor.readers.records import first_payload
+from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
 __all__ = ["NAME", "read", "sniff"]
@@ -17,7 +18,6 @@ NAME = "tensorboard"
 
 WALL_TIME = 0x09  # how an Event begins: field 1, a double
 POINTER = b"version https://git-lfs.github.com/spec/"
-GZIP = b"\x1f\x8b"
 OTHER_FORMATS = frozenset(
     ".csv .tsv .json .jsonl .txt .md .py .ipynb .yaml .yml .html .png .svg .log .pdf".split()
 )
@@ -60,10 +60,11 @@ def _read_one(path: Path) -> EventFile | Problem:
     try:
         with path.open("rb") as file:
             head = file.read(len(POINTER))
+        packed = compression(head)
         if head.startswith(POINTER):
             return Problem(str(path), "not read", "it is a Git-LFS pointer, not the log: run `git lfs pull`")
-        if head.startswith(GZIP):
-            return Problem(str(path), "not read", "it is compressed: unpack it with `gunzip`")
+        if packed:
+            return Problem(str(path), "not read", f"it is compressed with {packed}: unpack it first")
         found = read_event_file(path)
     except OSError as error:
         return Problem(str(path), "not read", error.strerror or str(error))

@@ -60,7 +60,7 @@ def from_message(data: bytes, start: int, end: int) -> Histogram:
     if len(limits) != len(counts):
         raise WireError(f"a histogram has {len(limits)} limits and {len(counts)} counts")
     low, high, number_of, total, squares = single.values()
-    if not number_of > 0 or not counts.any():
+    if not number_of > 0 or not (counts > 0).any():
         return Histogram(np.empty((0, 3)), 0.0, 0.0)
     return Histogram(_bins_between(limits, counts, low, high), total, squares)
 
@@ -95,7 +95,7 @@ def _summary(histogram: Histogram) -> dict[str, float]:
     return {
         "count": n,
         "mean": mean,
-        "std": float(np.sqrt(np.maximum(squares / n - mean**2, 0.0))),  # both keep NaN
+        "std": float(np.sqrt(np.maximum(squares / n - mean * mean, 0.0))),  # both keep NaN
         "norm": float(np.sqrt(np.maximum(squares, 0.0))),
         "low": float(left[0]),
         "high": float(right[-1]),

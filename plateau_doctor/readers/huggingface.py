@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from plateau_doctor.readers.axes import curves
-from plateau_doctor.readers.json_text import numbers_of, parsed, table_of
+from plateau_doctor.readers.json_text import curves_of_records, numbers_of, parsed
+from plateau_doctor.readers.texts import as_utf8, name_below, text_in
 from plateau_doctor.run import Problem, Run
 
 __all__ = ["NAME", "ORDER", "read", "sniff"]
@@ -20,7 +21,9 @@ SETTINGS = ("train_batch_size", "max_steps", "num_train_epochs", "eval_steps", "
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether it is JSON with a trainer's state."""
-    return head.lstrip()[:1] == b"{" and (b'"log_history"' in head or path.name == "trainer_state.json")
+    return as_utf8(head).lstrip()[:1] == b"{" and (
+        b'"log_history"' in as_utf8(head) or path.name == "trainer_state.json"
+    )
 
 
 def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
@@ -43,12 +46,12 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             if left
             else {}
         )
-        yield Run(run.name, run.source, NAME, run.scalars, settings=run.settings, reasons=said)
+        yield dataclasses.replace(run, reasons=said)
 
 
 def _run(path: Path, root: Path) -> Run | Problem:
     try:
-        state = parsed(path.read_text(encoding="utf-8", errors="replace"))
+        state = parsed(text_in(path))
     except OSError as error:
         return Problem(str(path), "cannot be read", error.strerror or str(error))
     history = state.get("log_history") if isinstance(state, dict) else None
@@ -56,15 +59,19 @@ def _run(path: Path, root: Path) -> Run | Problem:
         return Problem(str(path), "not read", "the JSON is cut or damaged, or has no log_history")
     records = [record for record in history if isinstance(record, dict)]
     points = [_point(record) for record in records if not SUMMARY & set(record)]
+    odd = len(history) - len(records)
+    problems = (
+        [Problem(str(path), f"{odd} of {len(history)} records are none", "no JSON objects")] if odd else []
+    )
     settings = {name: value for name, value in numbers_of(state).items() if name in SETTINGS}
     for record in records:
         if SUMMARY & set(record):  # the mean of the whole run, not a point of its curve
             settings.update({f"final/{k}": v for k, v in numbers_of(record).items() if k != "step"})
-    name = path.name if path == root else str(path.relative_to(root))
-    scalars = curves(table_of(points))
+    name = name_below(path, root)
+    scalars = curves_of_records(points)
     if scalars.empty:
         return Problem(str(path), "not a training log", "its log_history holds no numbers")
-    return Run(name, str(path), NAME, scalars, settings=settings)
+    return Run(name, str(path), NAME, scalars, settings=settings, problems=tuple(problems))
 
 
 def _point(record: dict[str, object]) -> dict[str, object]:

@@ -1,15 +1,16 @@
-"""What the JSON formats share: safe parsing, and records of numbers as a table."""
+"""What the JSON formats share: safe parsing, and the curves of records of numbers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
-from plateau_doctor.readers.axes import BLANK
+from plateau_doctor.readers.axes import curves_of
 
-__all__ = ["numbers_of", "parsed", "table_of"]
+__all__ = ["curves_of_records", "numbers_of", "parsed"]
 
 DEEPEST = 4
 
@@ -39,11 +40,18 @@ def numbers_of(record: Mapping[str, object], prefix: str = "", depth: int = 0) -
     return found
 
 
-def table_of(records: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Return records as a table of floats, a row each, `BLANK` where a record lacks a name."""
-    rows = [numbers_of(record) for record in records]
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pd.DataFrame({name: [row.get(name, BLANK) for row in rows] for name in names}, dtype="float64")
+def curves_of_records(records: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """Return the `scalars` frame of records, a step or an epoch each; what a record does not name was not logged."""
+    columns: dict[str, tuple[list[int], list[float]]] = {}
+    size = 0
+    for row, record in enumerate(records):
+        size = row + 1
+        for name, value in numbers_of(record).items():
+            logged, values = columns.setdefault(name, ([], []))
+            logged.append(row)
+            values.append(value)
+    arrays = {name: (np.array(at), np.array(values, dtype=float)) for name, (at, values) in columns.items()}
+    return curves_of(arrays, size)
 
 
 def _float(value: float) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from plateau_doctor.readers.axes import curves
-from plateau_doctor.readers.json_text import parsed, table_of
+from plateau_doctor.readers.json_text import curves_of_records, parsed
+from plateau_doctor.readers.texts import as_utf8, clipped, name_below, text_in
 from plateau_doctor.run import Problem, Run
 
 __all__ = ["NAME", "ORDER", "read", "sniff"]
@@ -17,7 +17,7 @@ ORDER = 20
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether it is one JSON object that names a loss or a metric with a list or table under it."""
-    start = head.lstrip()
+    start = as_utf8(head).lstrip()
     if start[:1] != b"{" or path.suffix.lower() not in (".json", ".txt", ".log", ""):
         return False
     lines = start.split(b"\n", 2)
@@ -30,24 +30,42 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     """Yield one Run a file."""
     for path in paths:
         try:
-            history = parsed(path.read_text(encoding="utf-8", errors="replace"))
+            history = parsed(text_in(path))
         except OSError as error:
             yield Problem(str(path), "cannot be read", error.strerror or str(error))
             continue
         if isinstance(history, dict) and isinstance(history.get("history"), dict):
             history = history["history"]
         columns = {str(k): _values(v) for k, v in history.items()} if isinstance(history, dict) else {}
-        longest = max((len(values) for values in columns.values()), default=0)
-        rows = [{k: v[i] for k, v in columns.items() if i < len(v)} for i in range(longest)]
-        scalars = curves(table_of(rows))
+        rows: list[dict[str, object]] = [{} for _ in range(max(map(len, columns.values()), default=0))]
+        for name, values in columns.items():
+            for row, value in zip(rows, values, strict=False):
+                row[name] = value
+        scalars = curves_of_records(rows)
+        problems = tuple(_odd_cells(path, columns))
         if scalars.empty:
             yield Problem(str(path), "not read", "the JSON is cut or damaged, or holds no lists of numbers")
             continue
-        name = path.name if path == root else str(path.relative_to(root))
-        yield Run(name, str(path), NAME, scalars)
+        yield Run(name_below(path, root), str(path), NAME, scalars, problems=problems)
 
 
 def _values(column: object) -> list[object]:
-    if isinstance(column, dict):
-        return list(column.values())
-    return column if isinstance(column, list) else []
+    """Return one value an epoch; numbers in quotes, as `json.dump(..., default=str)` leaves them, are numbers."""
+    held = list(column.values()) if isinstance(column, dict) else column if isinstance(column, list) else []
+    return [_number(value) if isinstance(value, str) else value for value in held]
+
+
+def _odd_cells(path: Path, columns: Mapping[str, Sequence[object]]) -> Iterator[Problem]:
+    """Name what is no number among numbers; null is what was not logged."""
+    for name, values in columns.items():
+        odd = [value for value in values if value is not None and not isinstance(value, (int, float))]
+        if 0 < len(odd) < len(values):
+            what = f"{len(odd)} values of {clipped(name)!r} are no numbers"
+            yield Problem(str(path), what, clipped(str(odd[0])))
+
+
+def _number(text: str) -> object:
+    try:
+        return float(text)
+    except ValueError:
+        return text

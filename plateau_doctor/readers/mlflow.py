@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from plateau_doctor.readers.texts import clipped, few, text_in, writable
 from plateau_doctor.run import Problem, Run, scalar_frame
 
 __all__ = ["NAME", "ORDER", "read", "sniff"]
@@ -14,37 +15,41 @@ NAME = "mlflow"
 ORDER = 40
 _LINE = re.compile(rb"\d{10,} \S+ -?\d+\s*$")
 LONGEST_PARAMETER = 500
+FIRST_LINES = 5  # one of these must be a metric
 
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether it lies in a `metrics` or `params` folder of a run and reads like one value or parameter."""
-    if _home(path, "metrics") is not None:
-        return bool(_LINE.match(head.split(b"\n", 1)[0]))
-    home = _home(path, "params")
-    return home is not None and (home / "metrics").is_dir() and 0 < len(head) <= LONGEST_PARAMETER
+    home, kind = _home(path)
+    if kind == "metrics":
+        return any(map(_LINE.match, head.split(b"\n", FIRST_LINES)[:FIRST_LINES]))
+    return kind == "params" and (home / "metrics").is_dir() and 0 < len(head) <= LONGEST_PARAMETER
 
 
 def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     """Yield one Run a run folder, its parameters as settings."""
     folders: dict[Path, list[Path]] = {}
     for path in paths:
-        folders.setdefault(_home(path, "metrics") or _home(path, "params") or path.parent, []).append(path)
+        folders.setdefault(_home(path)[0], []).append(path)
     for folder, files in sorted(folders.items()):
         rows: list[dict[str, object]] = []
         settings: dict[str, float | str | bool] = {}
         problems: list[Problem] = []
         for file in sorted(files):
             try:
-                text = file.read_text(encoding="utf-8", errors="replace")
+                text = text_in(file)
             except OSError as error:
                 problems.append(Problem(str(file), "cannot be read", error.strerror or str(error)))
                 continue
-            if _home(file, "params"):
-                settings[file.name] = _setting(text.strip())
+            if _home(file)[1] == "params":
+                settings[writable(file.name)] = _setting(text.strip())
             else:
-                tag = str(file.relative_to(folder / "metrics"))
-                rows.extend(_points(tag, file, text, problems))
-        name = str(folder.relative_to(root)) if folder != root else folder.name
+                tag = writable(str(file.relative_to(folder / "metrics")))
+                damaged: list[Problem] = []
+                rows.extend(_points(tag, file, text, damaged))
+                problems += few(damaged)
+        inside = folder != root and folder.is_relative_to(root)  # else root lies in the run: one of its files
+        name = writable(str(folder.relative_to(root)) if inside else folder.absolute().name)
         if rows:
             yield Run(
                 name, str(folder), NAME, scalar_frame(rows), settings=settings, problems=tuple(problems)
@@ -55,12 +60,15 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             ]
 
 
-def _home(path: Path, kind: str) -> Path | None:
-    """Return the run folder that a file under `metrics/` or `params/` belongs to; metric names may have slashes."""
+def _home(path: Path) -> tuple[Path, str]:
+    """Return the run folder that a file below `metrics/` or `params/` belongs to, and which of them; else its own.
+
+    Metric names may have slashes; the nearest folder of either name counts.
+    """
     for parent in path.parents:
-        if parent.name == kind:
-            return parent.parent
-    return None
+        if parent.name in ("metrics", "params"):
+            return parent.parent, parent.name
+    return path.parent, ""
 
 
 def _points(tag: str, file: Path, text: str, problems: list[Problem]) -> Iterator[dict[str, object]]:
@@ -69,13 +77,13 @@ def _points(tag: str, file: Path, text: str, problems: list[Problem]) -> Iterato
         try:
             yield {
                 "tag": tag,
-                "wall_time": int(parts[0]) / 1000,
+                "wall_time": float(parts[0]) / 1000,
                 "value": float(parts[1]),
-                "step": int(parts[2]),
+                "step": float(parts[2]),
             }
         except (ValueError, IndexError):
             if line.strip():
-                problems.append(Problem(str(file), f"line {number} is no metric", line[:60]))
+                problems.append(Problem(str(file), f"line {number} is no metric", clipped(line)))
 
 
 def _setting(text: str) -> float | str:

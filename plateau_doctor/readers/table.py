@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.axes import BLANK, curves, trials
+from plateau_doctor.readers.texts import clipped, few, name_below
 from plateau_doctor.run import Problem, Run
 
 __all__ = ["NAME", "ORDER", "read", "sniff"]
@@ -25,8 +26,11 @@ NAME = "csv"
 ORDER = 90  # asked last: nearly every text has lines
 SEPARATORS = (",", ";", "\t", "|")
 MOST_COLUMNS = 20_000
+MOST_TRIALS = 1_000
+MOST_HOLES, HOLES_ALLOWED = 40, 4_000_000  # places in the grid of columns and rows, for each cell and besides
 HEAD = 65_536
 ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")
+SHIFTED = "\u0a00"  # the end of a line in UTF-16 when its bytes are read one too early; else no character
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _WANDB = re.compile(r"^(?P<run>.+) - (?P<metric>[^-]+?)(?P<bound>__MIN|__MAX)?$")
 _NOTHING = frozenset({"", "none", "null", "na", "n/a", "-", "nan"})
@@ -73,13 +77,20 @@ def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
     if table is None:
         yield problems[0]
         return
-    name = path.name if path == root else str(path.relative_to(root))
+    if SHIFTED in text:
+        why = "a byte is missing or too many: half of each character belongs to the one before"
+        problems.append(Problem(str(path), "damaged UTF-16", why, 2 * text.index(SHIFTED)))
+    name = name_below(path, root)
     for title, part in _by_run(path, table):
         scalars = curves(part)
         if scalars.empty:
             yield Problem(str(path), "not a training log", "it has no column of numbers")
             continue
         parts = trials(scalars)
+        if len(parts) > MOST_TRIALS:
+            why = f"the axis begins anew {len(parts) - 1} times; only the last stretch counts"
+            problems.append(Problem(str(path), "too many trainings for one file", why))
+            parts = [scalars]
         for number, one in enumerate(parts, start=1):
             full = " ".join(filter(None, [name, title, f"#{number}" if len(parts) > 1 else ""]))
             yield Run(full, str(path), NAME, one, problems=tuple(problems) if number == 1 else ())
@@ -91,31 +102,36 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
     if not lines:
         return None, [Problem(str(path), "not a training log", "the file is empty")]
     separator = _separator(lines[:50])
-    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator or " ", skipinitialspace=True))
+    rows = _rows(lines, separator)
+    if len(rows[0]) > MOST_COLUMNS:
+        return None, [Problem(str(path), "not read", f"{len(rows[0])} columns are more than {MOST_COLUMNS}")]
     header = _header(rows[0])
-    if len(header) > MOST_COLUMNS:
-        return None, [Problem(str(path), "not read", f"{len(header)} columns are more than {MOST_COLUMNS}")]
     if len(rows) < 2:
         return None, [Problem(str(path), "not a training log", "it has a header and no rows")]
+    held = sum(map(len, rows))
+    if len(header) * len(rows) > MOST_HOLES * held + HOLES_ALLOWED:
+        why = f"{len(header)} columns over {len(rows) - 1} rows that hold {held - len(header)} cells between them"
+        return None, [Problem(str(path), "not read", why)]
     body = [row for row in rows[1:] if [cell.strip() for cell in row] != [cell.strip() for cell in rows[0]]]
-    problems = [
-        Problem(
-            str(path), "row with too many cells", f"row {i + 2}: {len(row)} cells under {len(header)} names"
-        )
-        for i, row in enumerate(body)
-        if len([c for c in row if c.strip()]) > len(header)
-    ][:20]
+    long = [(i, len(row)) for i, row in enumerate(body) if len([c for c in row if c.strip()]) > len(header)]
+    problems = few(
+        [
+            Problem(str(path), "row with too many cells", f"row {i + 2}: {n} cells under {len(header)} names")
+            for i, n in long
+        ]
+    )
     width = len(header)
     columns = zip(*((row + [""] * width)[:width] for row in body), strict=True)
     kept: dict[str, np.ndarray] = {}
     for name, cells in zip(header, columns, strict=False):
         column, bad = _numbers(cells, comma=separator != ",")
-        if column is None or not name:
-            continue
-        kept[name] = column
-        if bad:
-            first = ", ".join(f"row {row + 2}: {cells[row]!r}" for row in bad[:3])
-            problems.append(Problem(str(path), f"{len(bad)} cells of {name!r} are no numbers", first))
+        if column is not None and name:
+            kept[name] = column
+        if bad and name:
+            first = ", ".join(f"row {row + 2}: {clipped(cells[row])!r}" for row in bad[:3])
+            left = "" if column is not None else "; the column is left out"
+            what = f"{len(bad)} cells of {clipped(name)!r} are no numbers{left}"
+            problems.append(Problem(str(path), what, first))
     return pd.DataFrame(kept), problems
 
 
@@ -136,7 +152,7 @@ def _header(cells: Sequence[str]) -> list[str]:
 
 
 def _numbers(cells: Sequence[str], comma: bool) -> tuple[np.ndarray | None, list[int]]:
-    """Return a column as floats and the rows that are no numbers; None where fewer than half are."""
+    """Return a column as floats and the rows that are no numbers among some; None where fewer than half are."""
     if cells and not any("_" in cell for cell in cells):  # Python reads 1_000 as a number, people do not
         try:
             return np.array([float(cell) for cell in cells]), []
@@ -152,7 +168,7 @@ def _numbers(cells: Sequence[str], comma: bool) -> tuple[np.ndarray | None, list
     bad = np.flatnonzero((numbers.isna() & ~unwritten).to_numpy())
     good = int(numbers.notna().sum() + written_nan.sum())
     if good == 0 or len(bad) > good:
-        return None, []
+        return None, [int(row) for row in bad] if good else []
     marked = numbers.where(numbers.notna() | written_nan, BLANK)
     return marked.to_numpy(), [int(row) for row in bad]
 
@@ -165,7 +181,7 @@ def _by_run(path: Path, table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame
         "Value",
     }:  # TensorBoard's export names the tag in the file's name
         tag = re.sub(r"^run-|\.csv$", "", path.name).replace("-tag-", "/")
-        yield "", table.rename(columns={"Value": tag})
+        yield "", table.rename(columns={"Value": tag if tag not in table.columns else path.name})
         return
     exported = {name: match for name in table.columns if (match := _WANDB.match(name))}
     if len(exported) < len(table.columns) - 2 or not exported or "Step" not in table.columns:
@@ -173,7 +189,8 @@ def _by_run(path: Path, table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame
         return
     axes = [name for name in table.columns if name not in exported]
     for run in dict.fromkeys(match["run"] for match in exported.values()):
-        mine = {n: m["metric"] for n, m in exported.items() if m["run"] == run and not m["bound"]}
+        named = {n: m["metric"] for n, m in exported.items() if m["run"] == run and not m["bound"]}
+        mine = {name: metric if metric not in axes else name for name, metric in named.items()}
         yield run, table[[*axes, *mine]].rename(columns=mine)
 
 
@@ -198,13 +215,36 @@ def _separator(lines: Sequence[str]) -> str | None:
     best, most = None, 0
     for separator in SEPARATORS:
         counts = [line.count(separator) for line in lines]
-        if min(counts) and counts.count(counts[0]) >= 0.8 * len(counts) and counts[0] > most:
+        if counts.count(counts[0]) >= 0.8 * len(counts) and counts[0] > most:
             best, most = separator, counts[0]
     return best if best or len(lines[0].split()) > 1 else ","
 
 
+def _rows(lines: Sequence[str], separator: str | None) -> list[list[str]]:
+    """Return the cells of each line; a cell in quotes may hold ends of lines, where that makes more rows whole.
+
+    A quote that is never closed would swallow all the rows behind it.
+    """
+    try:
+        whole = io.StringIO("\n".join(lines))
+        rows = list(csv.reader(whole, delimiter=separator or " ", skipinitialspace=True))
+    except csv.Error:  # a cell is longer than the module allows
+        rows = []
+    if len(rows) == len(lines):
+        return rows
+    alone = [_cells(line, separator) for line in lines]
+    return max(rows, alone, key=lambda one: sum(len(row) == len(one[0]) for row in one))
+
+
 def _cells(line: str, separator: str | None) -> list[str]:
-    return line.split() if separator is None else next(csv.reader([line], delimiter=separator))
+    if separator is None:
+        return line.split()
+    if line.count('"') % 2:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator, skipinitialspace=True))
+    except csv.Error:
+        return line.split(separator)
 
 
 def _is_number(cell: str) -> bool:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from plateau_doctor.readers.axes import curves
-from plateau_doctor.readers.json_text import table_of
+from plateau_doctor.readers.json_text import curves_of_records
+from plateau_doctor.readers.texts import as_utf8, name_below, text_in
 from plateau_doctor.run import Problem, Run
 
 __all__ = ["NAME", "ORDER", "read", "sniff"]
@@ -28,14 +28,16 @@ _VALUE = re.compile(
     re.IGNORECASE,
 )
 _CAFFE_TEST = re.compile(rf"Test net output #\d+: (\S+) = ({_NUMBER})")
+_LLM_C_TEST = re.compile(rf"\s*val loss:?\s+({_NUMBER})\s*", re.IGNORECASE)
 _CAFFE_STEP = re.compile(r"Iteration (\d+)\b")
 
 
 def sniff(path: Path, head: bytes) -> bool:
     """Whether several lines name a step and a loss."""
-    if b"\0" in head or path.suffix.lower() not in (".log", ".txt", ".out", ""):
+    plain = as_utf8(head)
+    if b"\0" in plain or path.suffix.lower() not in (".log", ".txt", ".out", ""):
         return False
-    text = head.decode("utf-8", errors="replace")
+    text = plain.decode("utf-8", errors="replace")
     return sum(bool(_record(line)) for line in text.splitlines()) >= FEWEST_LINES or (
         "import torch" in text and path.suffix.lower() in (".log", ".txt")
     )
@@ -45,7 +47,7 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     """Yield one Run a file."""
     for path in paths:
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = text_in(path)
         except OSError as error:
             yield Problem(str(path), "cannot be read", error.strerror or str(error))
             continue
@@ -53,13 +55,13 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
         if len(records) < FEWEST_LINES:
             yield Problem(str(path), "not a training log", "no line names a step and a loss")
             continue
-        name = path.name if path == root else str(path.relative_to(root))
-        yield Run(name, str(path), NAME, curves(table_of(records)))
+        yield Run(name_below(path, root), str(path), NAME, curves_of_records(records))
 
 
 def _records(text: str) -> Iterator[dict[str, object]]:
-    """Yield one record a line; Caffe's test outputs belong to the iteration named before them."""
+    """Yield one record a line; what Caffe and llm.c say of their tests belongs to the step named before it."""
     iteration: float | None = None
+    step: object = 0.0
     for line in text.splitlines():
         named = _CAFFE_STEP.search(line)
         if named:
@@ -69,8 +71,13 @@ def _records(text: str) -> Iterator[dict[str, object]]:
             name = tested[1] if "test" in tested[1].lower() else f"test_{tested[1]}"
             yield {"step": iteration, name: float(tested[2])}
             continue
+        alone = _LLM_C_TEST.fullmatch(line)
+        if alone:
+            yield {"step": step, "val_loss": float(alone[1])}
+            continue
         record = _record(line)
         if record:
+            step = record["step"]
             yield record
 
 

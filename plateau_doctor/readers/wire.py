@@ -11,6 +11,7 @@ __all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "WireError", "doubles", "fie
 
 VARINT, FIXED64, BYTES, GROUP, GROUP_END, FIXED32 = range(6)
 LARGEST = 1 << 20  # elements of a tensor that is worth unpacking here: a scalar, or the rows of a histogram
+LEFT_OUT = 512  # ... of which this many may be left out, lest a few bytes stand for megabytes
 
 # TensorFlow's DataType -> (element in tensor_content, number of its *_val field)
 DTYPES = {
@@ -129,6 +130,8 @@ def _filled(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     count = math.prod(shape)
     if len(values) > count or min(shape, default=0) < 0:
         raise WireError(f"a tensor of shape {shape} holds {len(values)} values")
+    if count - len(values) > LEFT_OUT:
+        raise WireError(f"a tensor of shape {shape} holds only {len(values)} values")
     if len(values) < count:
         last = values[-1] if len(values) else 0.0
         values = np.concatenate([values, np.full(count - len(values), last)])
