@@ -22,6 +22,7 @@ from plateau_doctor.console import (
     rules_folder,
     wants_color,
     write,
+    write_all,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Wanted:
     output: str | None
     report: Sequence[str]
     html: str | None
+    templates: str | None
     fail_on: str
     min_confidence: str
     select: Sequence[str]
@@ -70,6 +72,13 @@ class Wanted:
     "--report", multiple=True, metavar="FORMAT:FILE", help="Also write this format to a file; repeatable."
 )
 @click.option("--html", type=click.Path(dir_okay=False), help="Also write a self-contained HTML page.")
+@click.option(
+    "--templates",
+    type=click.Path(exists=True, file_okay=False),
+    allow_from_autoenv=False,  # they are code: from the command line alone
+    metavar="DIR",
+    help="Templates of your own for the HTML page, run in a sandbox; those that DIR lacks are the shipped ones.",
+)
 @gate_options
 @click.option(
     "--require", multiple=True, metavar="LOG", help="A log that every run must have, e.g. learning_rate."
@@ -101,6 +110,8 @@ def analyze(ctx: click.Context, /, **given: Any) -> int:
     if not wanted.paths:
         raise click.UsageError("Missing argument 'PATH...': a log file, or a folder with logs.", ctx)
     reports = _reports(wanted)
+    if wanted.templates and "html" not in (wanted.form, *(form for form, _ in reports)):
+        raise click.UsageError("--templates: no HTML page is asked for; add --html FILE.", ctx)
     rules, roles = _rules(wanted.rule_folders), roles_by_tag(wanted.tag_map)
     asked = _asked(wanted, config_of(ctx), rules)
     found = _examined(wanted, rules, roles, asked)
@@ -166,16 +177,20 @@ def _stale(found: Examination, asked: Asked) -> list[str]:
 def _written(found: Examination, wanted: Wanted, reports: Sequence[tuple[str, str]]) -> None:
     from plateau_doctor.gating import baseline_of
     from plateau_doctor.report import render
+    from plateau_doctor.report.files import files
 
+    templates = Path(wanted.templates) if wanted.templates else None
     colored = wanted.color == "always" or (wanted.color == "auto" and wanted.output is None and wants_color())
-    if not wanted.quiet or wanted.output:
-        write(render(found, wanted.form, color=colored), wanted.output)
-    files = [(file, render(found, form)) for form, file in reports]
-    if wanted.write_baseline:
-        files.append((wanted.write_baseline, baseline_of(found)))
-    for file, text in files:
-        write(text, file)
+    if wanted.output and wanted.form == "html":
+        write_all(files(found, "html", Path(wanted.output), templates))
+    elif not wanted.quiet or wanted.output:
+        write(render(found, wanted.form, color=colored, templates=templates), wanted.output)
+    for form, file in reports:
+        write_all(files(found, form, Path(file), templates))
         click.echo(f"wrote {file}", err=True)
+    if wanted.write_baseline:
+        write(baseline_of(found), wanted.write_baseline)
+        click.echo(f"wrote {wanted.write_baseline}", err=True)
 
 
 def _reports(wanted: Wanted) -> list[tuple[str, str]]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Configured", "config_of", "config_options", "settings_say"]
 
-UNSET = ("config", "isolated", "show_settings", "write_baseline", "help")  # not for a file to set
+# not for a file to set
+UNSET = ("config", "isolated", "show_settings", "write_baseline", "templates", "help")
 PATHS = ("rules", "baseline", "html", "output")
 SOURCES = {
     ParameterSource.COMMANDLINE: "command line",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "rules_folder",
     "wants_color",
     "write",
+    "write_all",
 ]
 
 OK, FINDINGS, USAGE, NOTHING, INTERNAL, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -95,3 +96,18 @@ def write(text: str, path: str | None) -> None:
         Path(path).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def write_all(files: Iterable[tuple[Path, str]]) -> None:
+    """Write a report's files; the folder of those that go with the first one is made."""
+    from plateau_doctor.letters import UsageError
+
+    home: Path | None = None
+    for path, text in files:
+        home = home or path.parent
+        if path.parent != home:
+            try:
+                path.parent.mkdir(exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        write(text, str(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +61,10 @@ class RunExamination:
     silences: Mapping[str, tuple[Silence, ...]] = field(default_factory=dict)
     untested: Mapping[str, str] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        """Show the run's page in a notebook."""
+        return Examination((self,), fixes=load_fixes())._repr_html_()
+
 
 @dataclass(frozen=True, eq=False)
 class Examination:
@@ -86,6 +91,14 @@ class Examination:
     causes: tuple[str, ...] = ()
     folder: str = ""
     gate: Gate = field(default_factory=Gate)
+
+    def _repr_html_(self) -> str:
+        """Show the page in a notebook, in a frame of its own: neither's style touches the other's."""
+        import plateau_doctor  # the public face, above this module: the one step up
+
+        page = html.escape(plateau_doctor.render(self, "html"))
+        look = 'sandbox="allow-scripts allow-popups" style="width: 100%; height: 640px; border: 0"'
+        return f'<iframe title="plateau-doctor" {look} srcdoc="{page}"></iframe>'
 
 
 def analyze(
@@ -145,7 +158,8 @@ def examine(run: Run, rules: Sequence[Rule], siblings: Siblings | None = None) -
         (logged.primary.role if logged.primary else "train_loss", "train_loss", "val_loss")
     )
     plateaus = tuple(p for role in (*series, "val_metric") for p in logged.plateaus(role))
-    ranked = diagnose(facts, rules) if state not in ("too_short", "not_a_training_run") else ()
+    judged = state not in ("too_short", "not_a_training_run")
+    ranked = diagnose(facts, rules) if judged else ()
     found = named(ranked)
     undetermined = candidates(ranked) if not found and state in WORRIED else None
     return RunExamination(
@@ -156,7 +170,7 @@ def examine(run: Run, rules: Sequence[Rule], siblings: Siblings | None = None) -
         diagnoses=found,
         undetermined=undetermined,
         missing=missing_logs(facts, ranked) if found or undetermined is not None else (),
-        checked=_checked(facts, len(rules)) if not found and undetermined is None else (),
+        checked=_checked(facts, len(rules)) if judged and not found and undetermined is None else (),
         primary=logged.primary.tag if logged.primary else None,
     )
 

@@ -271,3 +271,26 @@ def test_help_imports_nothing_heavier_than_click() -> None:
 
 def test_analyze_imports_no_framework_and_no_chart_library_without_a_report() -> None:
     assert not loaded_by("analyze", str(EXAMPLES / "healthy")) & HEAVY
+
+
+def test_templates_are_code_and_come_from_the_command_line_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.html.jinja").write_text("<h1>{{ answer }}</h1>")
+    (tmp_path / "history.csv").write_text(CSV)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PLATEAU_DOCTOR_TEMPLATES", "mine")
+    arguments = ["analyze", "history.csv", "-q", "--html", "page.html"]
+    assert _run(arguments) == OK
+    assert Path("page.html").read_text().startswith("<!DOCTYPE html>")
+    assert _run([*arguments, "--templates", "mine"]) == OK
+    assert Path("page.html").read_text().startswith("<h1>")
+    Path("plateau-doctor.toml").write_text('templates = "mine"\n')
+    assert _run(arguments) == USAGE
+    assert "templates" in said(capsys)
+
+
+def test_templates_without_a_page_are_a_letter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(["analyze", str(EXAMPLES / "healthy"), "--templates", str(tmp_path)]) == USAGE
+    assert "add --html FILE" in said(capsys)

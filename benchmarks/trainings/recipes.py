@@ -366,8 +366,10 @@ PAIRS = (
 )  # fmt: skip
 
 
-AGAIN = ("mlp", "cnn")  # trained in a second round of configurations too, of other sizes, on these data sets
-ON = ("digits", "textures", "shapes", "patches", "cancer", "spirals", "clusters")
+AGAIN = {  # what is trained in a second round too, in other sizes: architecture -> data sets
+    "mlp": ("digits", "textures", "shapes", "patches", "cancer", "spirals", "clusters"),
+    "cnn": ("digits", "textures", "shapes"),
+}
 SHARES = {"mlp": 0.75, "rnn": 1.0}  # of the causes that a unit has room for; half where training is dear
 
 
@@ -380,7 +382,7 @@ def plan(rates: Rates, size: float = 1.0) -> Iterator[tuple[str, list[Config]]]:
     units = [(name, architecture) for name in TASKS for architecture in ARCHITECTURES[task(name).kind]]
     for again in ("", "_2"):
         for name, architecture in units:
-            if not again or (architecture in AGAIN and name in ON):
+            if not again or name in AGAIN.get(architecture, ()):
                 share = size * SHARES.get(architecture, 0.5)
                 yield f"{name}-{architecture}{again}", list(_unit(name, architecture, again, rates, share))
 

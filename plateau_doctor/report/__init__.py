@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plateau_doctor.report.describe import describe
@@ -41,6 +42,7 @@ def render(
     color: bool = False,
     plain: bool = False,
     width: int = 80,
+    templates: Path | None = None,
 ) -> str:
     """Return what was found, in one of the formats; the same examination gives the same text.
 
@@ -50,9 +52,11 @@ def render(
         color: Color text by ANSI escapes; the other formats take no notice.
         plain: Keep text to ASCII, for terminals without Unicode.
         width: Columns that text is wrapped to, at least 40.
+        templates: A folder whose templates come before the shipped ones, for HTML; they run in Jinja's sandbox.
 
     Raises:
         ValueError: There is no such format.
+        UsageError: A template of one's own is wrong, or reaches for what the sandbox forbids.
     """
     if format not in _HOMES:
         raise ValueError(f"no format is called {format!r}; there are {', '.join(FORMATS)}")
@@ -60,4 +64,9 @@ def render(
     function = getattr(importlib.import_module(f"{__name__}.{module}"), name)
     if module == "text":
         return str(function(examination, color=color, plain=plain, width=width))
-    return str(function(examination))
+    if module != "html":
+        return str(function(examination))
+    from plateau_doctor.report.sandbox import letters
+
+    with letters(templates):
+        return str(function(examination, templates))

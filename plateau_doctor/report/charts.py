@@ -1,4 +1,4 @@
-"""What is drawn of one run: curves with their plateaus, and gradients by layer and step.
+"""What is drawn of a run's curves: their plateaus, best points, restarts and steps of the learning rate.
 
 Only what is drawn is thinned, to about 500 points a curve; every chart says how much that is.
 """
@@ -7,26 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau
-from plateau_doctor.report import pictures
+from plateau_doctor.report import marks, pictures
 from plateau_doctor.report.pictures import Band, Drawing, Stroke
 from plateau_doctor.run import Run
 from plateau_doctor.series import Curve, curve_of
 
-__all__ = ["Chart", "Key", "curve_charts", "gradient_chart", "sparkline", "trial_chart"]
+__all__ = ["Chart", "Key", "curve_charts", "sparkline", "spread", "trial_chart"]
 
 MOST_POINTS = 500  # drawn of one curve
+MOST_OF_TREND = 60  # drawn of the line before a noisy one
 MOST_BANDS = 6
 MOST_MARKS = 60
-MOST_STEPS, MOST_LAYERS = 40, 24  # columns and rows of the heat map
 DECADES_FOR_LOG = 2.0
-DECADES_OF_HEAT = 12  # tells dead from alive; more would wash out the rest
 PANELS: Mapping[str, Mapping[str, tuple[str, str]]] = {  # title -> role -> name in the key, look
     "Loss": {"train_loss": ("training", "train"), "val_loss": ("validation", "validation")},
     "Metric": {"train_metric": ("training", "train"), "val_metric": ("validation", "validation")},
@@ -72,36 +71,6 @@ def curve_charts(run: Run, plateaus: Sequence[Plateau]) -> tuple[Chart, ...]:
     return tuple(chart for chart in charts if chart is not None)
 
 
-def gradient_chart(run: Run) -> Chart | None:
-    """Return the heat map of log10 gradient norm, layer by step; None with fewer than two of either."""
-    from plateau_doctor.facts import Logged
-
-    norms = Logged(run).layers("gradient")
-    if norms is None or min(norms.shape) < 2:
-        return None
-    part = norms.iloc[_spread(norms.shape[0], MOST_STEPS), _spread(norms.shape[1], MOST_LAYERS)]
-    values = part.to_numpy(dtype=float)
-    usable = np.isfinite(values) & (values > 0)
-    if not usable.any():
-        return None
-    logs = np.full(values.shape, np.nan)
-    logs[usable] = np.log10(values[usable])
-    low, high = float(np.nanmin(logs)), float(np.nanmax(logs))
-    low = max(low, high - DECADES_OF_HEAT)
-    logs[values == 0] = low
-    ends = f"{10**low:.2g}", f"{10**high:.2g}"
-    layers, steps = [visible(str(name)) for name in part.columns], [float(step) for step in part.index]
-    return Chart(
-        "Gradient norm by layer",
-        pictures.heat_map(np.clip(logs, low, high), steps, layers, (low, high)),
-        f"Heat map: gradient norm of {len(layers)} layers over {len(steps)} steps, from {ends[0]} to {ends[1]}.",
-        (Key(ends[0], "", "low"), Key(ends[1], "", "high")),
-        tuple(_heat_notes(norms.shape, part.shape, int((~np.isfinite(values)).sum()))),
-        int(values.size),
-        int(norms.size),
-    )
-
-
 def trial_chart(fix: str, control: Sequence[Run], treated: Sequence[Run]) -> Chart | None:
     """Return the curves of control and treated arms of a fix, one line a seed; None where they have none.
 
@@ -143,7 +112,7 @@ def sparkline(values: np.ndarray, width: int = 96, height: int = 24, most: int =
     values = values[np.isfinite(values)]
     if len(values) < 2:
         return ""
-    picked = values[_spread(len(values), most)]
+    picked = values[spread(len(values), most)]
     low, high = float(picked.min()), float(picked.max())
     share = (picked / 2 - low / 2) / (high / 2 - low / 2) if high > low else np.full(len(picked), 0.5)
     x, y = np.linspace(1, width - 1, len(picked)), height - 2 - (height - 4) * share
@@ -157,25 +126,50 @@ def _curve_chart(title: str, run: Run, plateaus: Sequence[Plateau]) -> Chart | N
         return None
     rate = _drawable(run, "learning_rate") if title == "Loss" else None
     axis = _axis([*curves.values(), *([rate] if rate else [])])
-    strokes = [_stroke(curve, axis, looks[role][1]) for role, curve in curves.items()]
+    raw = [_stroke(curve, axis, looks[role][1]) for role, curve in curves.items()]
+    trends = [_trend(curve, axis, stroke) for curve, stroke in zip(curves.values(), raw, strict=True)]
+    marked = [
+        *marks.best_of(curves, axis),
+        *marks.restarts(run, list(curves.values()), axis),
+        *marks.steps_of_rate(rate, axis),
+    ]
     drawing = Drawing(
         title=title.lower(),
         axis=axis,
-        strokes=tuple(strokes),
+        strokes=(*(_behind(s, t) for s, t in zip(raw, trends, strict=True)), *(t[0] for t in trends if t)),
         bands=tuple(_bands(curves, plateaus, axis)),
         lost=tuple(x for curve in curves.values() for x in _lost_at(run, curve, axis)),
-        log=_spans_decades(list(curves.values())),
-        strip=_stroke(rate, axis, "rate") if rate else None,
+        log=title == "Loss" and _spans_decades(list(curves.values())),
+        strip=_corners(_stroke(rate, axis, "rate")) if rate else None,
+        marks=tuple(marked),
+        other=marks.other_axis(max(curves.values(), key=lambda curve: len(curve.steps)), axis),
     )
+    drawn, points = sum(len(s.x) for s in raw), sum(len(curve.values) for curve in curves.values())
+    said = _curve_notes(curves, drawing, rate, [t[1] for t in trends if t])
+    said += [f"{drawn:,} of {points:,} points drawn"] if drawn < points else []
     return Chart(
         title,
         pictures.curves(drawing),
         _words(title, curves, drawing),
         tuple(Key(looks[role][0], curve.tag, looks[role][1]) for role, curve in curves.items()),
-        tuple(_curve_notes(curves, drawing, rate)),
-        sum(len(stroke.x) for stroke in strokes),
-        sum(len(curve.values) for curve in curves.values()),
+        tuple(said),
+        drawn,
+        points,
     )
+
+
+def _trend(curve: Curve, axis: str, raw: Stroke) -> tuple[Stroke, int] | None:
+    """Return the line that is drawn before a noisy one, and over how many points it is a median."""
+    x = np.asarray(curve.epochs if axis == "epoch" else curve.steps, dtype=float)
+    found = marks.trend(curve, x)
+    if found is None:
+        return None
+    at = spread(len(x), MOST_OF_TREND)
+    return Stroke(x[at], found[0][at], raw.look), found[1]
+
+
+def _behind(raw: Stroke, trend: object) -> Stroke:
+    return replace(raw, faint=trend is not None)
 
 
 def _drawable(run: Run, role: str) -> Curve | None:
@@ -202,6 +196,13 @@ def _stroke(curve: Curve, axis: str, look: str) -> Stroke:
     x, y = x[there], np.ascontiguousarray(curve.values, dtype=float)[there]
     kept = _thinned(x, y)
     return Stroke(x[kept], y[kept], look)
+
+
+def _corners(line: Stroke) -> Stroke:
+    """Return a line without the points between two like ones: a rate that stands still is two points."""
+    same = line.y[1:] == line.y[:-1]
+    kept = ~np.r_[False, same[:-1] & same[1:], False] if len(line.y) > 2 else np.ones(len(line.y), dtype=bool)
+    return Stroke(line.x[kept], line.y[kept], line.look)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -233,7 +234,7 @@ def _lost_at(run: Run, curve: Curve, axis: str) -> list[float]:
     rows = run.scalars[(run.scalars["tag"] == curve.tag) & run.scalars["live"]]
     at = rows.loc[~np.isfinite(rows["value"]), axis].to_numpy(dtype=float)
     at = at[np.isfinite(at)]
-    return [float(x) for x in at[_spread(len(at), MOST_MARKS)]]
+    return [float(x) for x in at[spread(len(at), MOST_MARKS)]]
 
 
 def _spans_decades(curves: Sequence[Curve]) -> bool:
@@ -242,7 +243,7 @@ def _spans_decades(curves: Sequence[Curve]) -> bool:
     return low > 0 and math.log10(high) - math.log10(low) > DECADES_FOR_LOG
 
 
-def _spread(n: int, most: int) -> np.ndarray:
+def spread(n: int, most: int) -> np.ndarray:
     """Return at most `most` of the indices 0..n-1, evenly spread, the first and the last among them."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)) if n else np.arange(0)
 
@@ -256,23 +257,16 @@ def _words(title: str, curves: Mapping[str, Curve], drawing: Drawing) -> str:
     return f"{title} by {drawing.axis}: {', '.join([*parts, *flat])}."
 
 
-def _curve_notes(curves: Mapping[str, Curve], drawing: Drawing, rate: Curve | None) -> list[str]:
+def _curve_notes(
+    curves: Mapping[str, Curve], drawing: Drawing, rate: Curve | None, windows: Sequence[int]
+) -> list[str]:
     notes = ["log scale"] if drawing.log else []
     notes += ["shaded: flat"] if drawing.bands else []
+    notes += marks.says(drawing.marks, drawing.axis)
+    notes += [f"faint: as logged; strong: median of {max(windows):,} points"] if windows else []
     notes += [f"below: learning rate ({visible(rate.tag)})"] if rate else []
     for curve in curves.values():
         if curve.lost[0]:
-            notes.append(
-                f"{curve.lost[0]:,} points of {visible(curve.tag)} are NaN or Inf, marked at the top"
-            )
-    points, drawn = sum(len(c.values) for c in curves.values()), sum(len(s.x) for s in drawing.strokes)
-    return [*notes, f"{drawn:,} of {points:,} points drawn"] if drawn < points else notes
-
-
-def _heat_notes(whole: tuple[int, int], part: tuple[int, int], lost: int) -> list[str]:
-    notes = []
-    if whole != part:
-        notes.append(f"{part[1]:,} of {whole[1]:,} layers and {part[0]:,} of {whole[0]:,} steps drawn")
-    if lost:
-        notes.append(f"a cross: NaN, Inf or not logged ({lost:,} cells)")
+            lost = f"{curve.lost[0]:,} points of {visible(curve.tag)}"
+            notes.append(f"{lost} are NaN or Inf, marked at the top")
     return notes

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau, State
-from plateau_doctor.report.charts import Chart, curve_charts, gradient_chart, sparkline
+from plateau_doctor.report.charts import Chart, curve_charts, sparkline
+from plateau_doctor.report.heat import heat_charts
 from plateau_doctor.report.siblings import families_say
 from plateau_doctor.report.tried import Tried, trial_charts, tried_of
 from plateau_doctor.report.words import (
@@ -36,7 +37,19 @@ if TYPE_CHECKING:
     from plateau_doctor.fix import Fix
     from plateau_doctor.run import Problem
 
-__all__ = ["Finding", "Page", "Section", "Unlogged", "page_of"]
+__all__ = [
+    "MANY",
+    "Finding",
+    "Page",
+    "Section",
+    "Unlogged",
+    "Way",
+    "answer",
+    "cause_of",
+    "in_order",
+    "page_of",
+    "unused_anchor",
+]
 
 MANY = 25  # runs from which on the healthy ones are folded and lose their charts
 MOST_CHARTED = 40  # runs with charts on one page, about 60 KB each
@@ -123,6 +136,23 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Way:
+    """Where the page of one run among many leads to: relative links, empty where there is none.
+
+    Attributes:
+        index: The list of all runs.
+        before: The run before it there.
+        after: The run after it.
+        place: As `3 of 1,000`.
+    """
+
+    index: str
+    before: str
+    after: str
+    place: str
+
+
+@dataclass(frozen=True)
 class Page:
     """The whole page.
 
@@ -141,6 +171,7 @@ class Page:
         points: Points there are of the drawn curves.
         uncharted: Runs whose charts were left out to keep the page small.
         script_hash: What the content security policy allows to run.
+        way: To the other runs, None for a page that stands alone.
     """
 
     title: str
@@ -157,11 +188,17 @@ class Page:
     points: int
     uncharted: int
     script_hash: str
+    way: Way | None
 
 
-def page_of(examination: Examination, script_hash: str = "") -> Page:
+def in_order(examination: Examination) -> list[RunExamination]:
+    """Return the runs, those that need attention first."""
+    return sorted(examination.runs, key=lambda one: (ORDER.index(standing(one)), one.run.name))
+
+
+def page_of(examination: Examination, script_hash: str = "", way: Way | None = None) -> Page:
     """Return everything that the page shows."""
-    runs = sorted(examination.runs, key=lambda one: (ORDER.index(standing(one)), one.run.name))
+    runs = in_order(examination)
     many = len(runs) > MANY
     taken: set[str] = set()
     sections = []
@@ -171,7 +208,7 @@ def page_of(examination: Examination, script_hash: str = "") -> Page:
     uncharted = sum(not section.charts for section in sections) if many else 0
     return Page(
         title=f"{runs[0].run.name if len(runs) == 1 else counted(len(runs), 'run')} - plateau-doctor",
-        answer=_answer(runs),
+        answer=answer(runs),
         summary=summary(examination),
         gate=tuple(gate_says(examination.gate)),
         siblings=families_say(examination)[:MOST_FAMILIES],
@@ -184,10 +221,12 @@ def page_of(examination: Examination, script_hash: str = "") -> Page:
         points=sum(section.points for section in sections),
         uncharted=uncharted,
         script_hash=script_hash,
+        way=way,
     )
 
 
-def _answer(runs: Sequence[RunExamination]) -> str:
+def answer(runs: Sequence[RunExamination]) -> str:
+    """Return the first line that is read."""
     if not runs:
         return "No training run was found"
     if len(runs) == 1:
@@ -201,11 +240,11 @@ def _answer(runs: Sequence[RunExamination]) -> str:
 def _section(
     one: RunExamination, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
 ) -> Section:
-    charts = _charts(one) if charted else ()
+    charts = (*curve_charts(one.run, one.plateaus), *heat_charts(one.run)) if charted else ()
     of_trials = trial_charts(one) if charted else ()
     curve = primary_curve(one.run)
     return Section(
-        anchor=_anchor(one.run.name, taken),
+        anchor=unused_anchor(one.run.name, taken),
         name=one.run.name,
         source=one.run.source,
         format=one.run.format,
@@ -213,7 +252,7 @@ def _section(
         standing=standing(one),
         headline=sentence(one),
         since=last_plateau(one),
-        cause=_cause(one),
+        cause=cause_of(one),
         spark="" if curve is None else sparkline(curve.values),
         charts=charts,
         findings=tuple(Finding(diagnosis, fixes_of(diagnosis, fixes)) for diagnosis in one.diagnoses),
@@ -234,12 +273,8 @@ def _section(
     )
 
 
-def _charts(one: RunExamination) -> tuple[Chart, ...]:
-    heat = gradient_chart(one.run)
-    return (*curve_charts(one.run, one.plateaus), *((heat,) if heat else ()))
-
-
-def _cause(one: RunExamination) -> str:
+def cause_of(one: RunExamination) -> str:
+    """Return the likeliest cause of a run, or what stands in its place."""
     if one.diagnoses:
         return one.diagnoses[0].cause
     return "undetermined" if standing(one) == "undetermined" else ""
@@ -259,7 +294,7 @@ def _alike(one: RunExamination) -> tuple[str, ...]:
     return tuple(cause for cause in left if cause not in named)
 
 
-def _anchor(name: str, taken: set[str]) -> str:
+def unused_anchor(name: str, taken: set[str]) -> str:
     """Return a name for a link: the run's letters and digits, with a number where two runs share them."""
     plain = "run-" + (re.sub(r"[^a-z0-9]+", "-", visible(name).lower()).strip("-")[:60] or "unnamed")
     anchor, rank = plain, 2

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["LOOKS", "Band", "Drawing", "Stroke", "curves", "heat_map"]
+from plateau_doctor.report.sheet import Sheet, blank_sheet
+
+__all__ = ["LOOKS", "Band", "Drawing", "Mark", "Other", "Stroke", "curves", "heat_map"]
 
 WIDTH, HEIGHT, STRIP = 420, 200, 48  # pixels of the plot, without axes
 LABELS = 46  # pixels kept for the labels of a vertical axis, so that stacked plots line up
 ROW, SHORTEST = 15, 80  # pixels of one layer in the heat map, and of the map at least
 LONGEST_NAME, WIDE_LETTER = 120, 7.5  # pixels; a browser's font may be wider than the one measured with
 DENSE = 150  # points from which a line is drawn thin and whole
-FONT = "system-ui, sans-serif"
 LOOKS = {
     "train": ("var(--s1,#2a6fdb)", [1, 0]),
     "validation": ("var(--s2,#b4530a)", [5, 3]),
@@ -34,11 +35,12 @@ BAD = "var(--bad,#c0262d)"
 
 @dataclass(frozen=True, eq=False)
 class Stroke:
-    """One line: x and y of shape (n,), and its look."""
+    """One line: x and y of shape (n,), its look, and whether it stays faint behind a smoother one."""
 
     x: np.ndarray
     y: np.ndarray
     look: str
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,24 @@ class Band:
 
     start: float
     end: float
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that happened at a place: a circle at (x, y) for the best point, else a line from top to bottom."""
+
+    kind: Literal["best", "restart", "rate"]
+    x: float
+    y: float = 0.0
+
+
+@dataclass(frozen=True)
+class Other:
+    """The axis that is not drawn, told below the one that is: its name, and its value as start + slope x."""
+
+    name: str
+    start: float
+    slope: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,53 +80,54 @@ class Drawing:
     lost: tuple[float, ...]
     log: bool
     strip: Stroke | None
+    marks: tuple[Mark, ...] = ()
+    other: Other | None = None
 
 
 def curves(drawing: Drawing) -> str:
     """Return the SVG of a plot of curves."""
-    alt = _altair()
-    layers = [_band(alt, drawing)] if drawing.bands else []
-    layers += [_line(alt, stroke, drawing) for stroke in drawing.strokes]
-    layers += [_lost(alt, drawing)] if drawing.lost else []
-    main = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
-    if drawing.strip is None:
-        return _svg(alt, main)
-    strip = _strip(alt, drawing.strip, drawing).properties(width=WIDTH, height=STRIP)
-    return _svg(alt, alt.vconcat(main, strip, spacing=10, bounds="flush").resolve_scale(x="shared"))
+    with blank_sheet() as sheet:
+        plots = [sheet.alt.LayerSpec(layer=_layers(sheet, drawing), width=WIDTH, height=HEIGHT)]
+        if drawing.strip is not None:
+            strip = _strip(sheet, drawing.strip, _x(sheet, drawing, labels=True))
+            plots.append(sheet.alt.LayerSpec(layer=[strip], width=WIDTH, height=STRIP))
+        return sheet.svg(*plots)
+
+
+def _layers(sheet: Sheet, drawing: Drawing) -> list[Any]:
+    """Return what lies over each other in the main plot, the backmost first."""
+    x, y = _x(sheet, drawing, labels=drawing.strip is None), _y(sheet, drawing)
+    layers = [_band(sheet, drawing, x)] if drawing.bands else []
+    layers += [_rule(sheet, mark, x) for mark in drawing.marks if mark.kind != "best"]
+    layers += [_line(sheet, stroke, x, y) for stroke in drawing.strokes]
+    layers += [_best(sheet, mark, x, y) for mark in drawing.marks if mark.kind == "best"]
+    return layers + ([_lost(sheet, drawing, x)] if drawing.lost else [])
 
 
 def heat_map(
     logs: np.ndarray, steps: Sequence[float], layers: Sequence[str], ends: tuple[float, float]
 ) -> str:
     """Return the SVG of log10 norms of shape (steps, layers), colored between `ends`; NaN is a cross."""
-    alt = _altair()
-    cells = [
-        {"x": i, "layer": j, "value": float(logs[i, j])}
-        for i in range(len(steps))
-        for j in range(len(layers))
-    ]
     low, high = ends if ends[0] < ends[1] else (ends[0] - 0.5, ends[0] + 0.5)
-    across = alt.X("x:O", title="step", axis=_axis_of_names(alt, [f"{step:.0f}" for step in steps], 5, 80))
-    down = alt.Y("layer:O", title=None, axis=_axis_of_names(alt, layers, len(layers), LONGEST_NAME))
-    color = alt.Color(
-        "value:Q", legend=None, scale=alt.Scale(domain=[low, high], scheme="viridis", clamp=True)
-    )
-    known = alt.Data(values=[cell for cell in cells if math.isfinite(cell["value"])])
-    lost = alt.Data(values=[{**cell, "value": None} for cell in cells if not math.isfinite(cell["value"])])
-    rects = alt.Chart(known).mark_rect(aria=False).encode(x=across, y=down, color=color)
-    cross = alt.Chart(lost).mark_text(text=LOST, color=BAD, aria=False).encode(x=across, y=down)
-    size = {
-        "width": WIDTH + LABELS - _extent(layers, LONGEST_NAME),
-        "height": max(SHORTEST, ROW * len(layers)),
-    }
-    return _svg(alt, alt.layer(rects, cross).properties(**size))
-
-
-def _altair() -> Any:
-    """Import Altair when a chart is drawn; half a second that text and JSON need not pay."""
-    import altair
-
-    return altair
+    columns, rows = logs.shape
+    cells = [{"x": i, "layer": j, "value": float(logs[i, j])} for i in range(columns) for j in range(rows)]
+    known = [cell for cell in cells if math.isfinite(cell["value"])]
+    lost = [{**cell, "value": None} for cell in cells if not math.isfinite(cell["value"])]
+    width = (
+        max(1, round((WIDTH + LABELS - _extent(layers, LONGEST_NAME)) / columns)) * columns
+    )  # no fractions
+    height = max(SHORTEST, ROW * rows)
+    with blank_sheet() as sheet:
+        alt = sheet.alt
+        below = _axis_of_names(alt, [f"{step:.0f}" for step in steps], 5, 80)
+        beside = _axis_of_names(alt, layers, rows, LONGEST_NAME)
+        x = alt.X(field="x", type="ordinal", title="step", axis=below)
+        y = alt.Y(field="layer", type="ordinal", title=None, axis=beside)
+        scale = alt.Scale(domain=[low, high], scheme="viridis", clamp=True)
+        color = alt.Color(field="value", type="quantitative", legend=None, scale=scale)
+        rects = sheet.layer(known, {"type": "rect"}, x=x, y=y, color=color)
+        cross = sheet.layer(lost, {"type": "text", "text": LOST, "color": BAD}, x=x, y=y)
+        return sheet.svg(alt.LayerSpec(layer=[rects, cross], width=width, height=height))
 
 
 def _axis_of_names(alt: Any, names: Sequence[str], most: int, limit: int) -> Any:
@@ -136,16 +157,26 @@ def _quoted(names: Sequence[str]) -> str:
     return json.dumps(list(names))
 
 
-def _x(alt: Any, drawing: Drawing, labels: bool) -> Any:
+def _x(sheet: Sheet, drawing: Drawing, labels: bool) -> Any:
+    alt, other = sheet.alt, drawing.other
     last = max(float(stroke.x[-1]) for stroke in drawing.strokes)
-    short = {"format": "~s"} if last >= 1e4 else {}
-    axis = alt.Axis(labels=labels, ticks=labels, tickCount=6, grid=False, **short)
-    return alt.X(
-        "x:Q", title=drawing.axis if labels else None, scale=alt.Scale(zero=False, nice=False), axis=axis
-    )
+    form = "~s" if last >= 1e4 else ",~f"
+    says = {"format": form} if last >= 1e4 else {}
+    title = drawing.axis
+    if other is not None:
+        whole = ",.0f" if other.start + other.slope * last >= 10 else ".1~f"
+        value = f"max(0, {other.start!r} + {other.slope!r} * datum.value)"
+        says = {
+            "labelExpr": f"[format(datum.value, '{form}'), format({value}, {value} < 1e4 ? '{whole}' : '.2~s')]"
+        }
+        title = f"{drawing.axis}, and {other.name} below it"
+    axis = alt.Axis(labels=labels, ticks=labels, tickCount=6, grid=False, **(says if labels else {}))
+    scale = alt.Scale(zero=False, nice=False)
+    return alt.X(field="x", type="quantitative", title=title if labels else None, scale=scale, axis=axis)
 
 
-def _y(alt: Any, drawing: Drawing) -> Any:
+def _y(sheet: Sheet, drawing: Drawing) -> Any:
+    alt = sheet.alt
     low = min(float(stroke.y.min()) for stroke in drawing.strokes)
     high = max(float(stroke.y.max()) for stroke in drawing.strokes)
     largest = max(abs(low), abs(high))
@@ -156,7 +187,7 @@ def _y(alt: Any, drawing: Drawing) -> Any:
         marks = {"tickCount": 5, "format": ".1~e"}
     axis = alt.Axis(minExtent=LABELS, maxExtent=LABELS, **marks)
     scale = alt.Scale(type="log" if drawing.log else "linear", zero=False, nice=not drawing.log)
-    return alt.Y("y:Q", title=drawing.title, axis=axis, scale=scale)
+    return alt.Y(field="y", type="quantitative", title=drawing.title, axis=axis, scale=scale)
 
 
 def _powers_of_ten(low: float, high: float) -> list[float]:
@@ -165,77 +196,49 @@ def _powers_of_ten(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(first, last + 1, max(1, math.ceil((last - first) / 6)))]
 
 
-def _line(alt: Any, stroke: Stroke, drawing: Drawing) -> Any:
+def _line(sheet: Sheet, stroke: Stroke, x: Any, y: Any) -> Any:
     color, dash = LOOKS[stroke.look]
-    dense = len(stroke.x) > DENSE
-    look = {"strokeWidth": 1} if dense else {"strokeDash": dash}
-    x = _x(alt, drawing, labels=drawing.strip is None)
-    return (
-        alt.Chart(_points(alt, stroke))
-        .mark_line(color=color, aria=False, **look)
-        .encode(x=x, y=_y(alt, drawing))
-    )
+    mark: dict[str, Any] = {"type": "line", "color": color, "opacity": 0.35 if stroke.faint else 1}
+    mark |= {"strokeWidth": 1} if len(stroke.x) > DENSE else {"strokeDash": dash}
+    return sheet.layer(_points(stroke), mark, x=x, y=y)
 
 
-def _strip(alt: Any, stroke: Stroke, drawing: Drawing) -> Any:
+def _rule(sheet: Sheet, mark: Mark, x: Any) -> Any:
+    dash = [6, 3] if mark.kind == "restart" else [1, 3]
+    look = {"color": "currentColor", "opacity": 0.6, "strokeDash": dash, "strokeWidth": 1.2}
+    return sheet.layer([{"x": mark.x}], {"type": "rule", **look}, x=x)
+
+
+def _best(sheet: Sheet, mark: Mark, x: Any, y: Any) -> Any:
+    look = {"color": LOOKS["validation"][0], "size": 70, "strokeWidth": 2, "opacity": 1}
+    return sheet.layer([{"x": mark.x, "y": mark.y}], {"type": "point", **look}, x=x, y=y)
+
+
+def _strip(sheet: Sheet, stroke: Stroke, x: Any) -> Any:
+    alt = sheet.alt
     low, high = float(stroke.y.min()), float(stroke.y.max())
     log = low > 0 and high > 30 * low
     domain = [low, high] if high > low else [low - abs(low) / 2 - 1e-12, low + abs(low) / 2 + 1e-12]
+    short = ".1~e" if 0 < low < 1e-3 else ".2~g"
     axis = alt.Axis(
-        values=sorted({low, high}), format=".2~g", minExtent=LABELS, maxExtent=LABELS, labelOverlap="greedy"
+        values=sorted({low, high}), format=short, minExtent=LABELS, maxExtent=LABELS, labelOverlap="greedy"
     )
-    y = alt.Y(
-        "y:Q",
-        title="rate",
-        axis=axis,
-        scale=alt.Scale(type="log" if log else "linear", domain=domain, nice=False),
-    )
-    mark = alt.Chart(_points(alt, stroke)).mark_line(
-        color=LOOKS["rate"][0], interpolate="step-after", aria=False
-    )
-    return mark.encode(x=_x(alt, drawing, labels=True), y=y)
+    scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False)
+    y = alt.Y(field="y", type="quantitative", title="rate", axis=axis, scale=scale)
+    mark = {"type": "line", "color": LOOKS["rate"][0], "interpolate": "step-after"}
+    return sheet.layer(_points(stroke), mark, x=x, y=y)
 
 
-def _band(alt: Any, drawing: Drawing) -> Any:
-    data = alt.Data(values=[{"x": band.start, "x2": band.end} for band in drawing.bands])
-    x = _x(alt, drawing, labels=drawing.strip is None)
-    return alt.Chart(data).mark_rect(color="currentColor", opacity=0.08, aria=False).encode(x=x, x2="x2:Q")
+def _band(sheet: Sheet, drawing: Drawing, x: Any) -> Any:
+    rows = [{"x": band.start, "x2": band.end} for band in drawing.bands]
+    mark = {"type": "rect", "color": "currentColor", "opacity": 0.08}
+    return sheet.layer(rows, mark, x=x, x2=sheet.alt.X2(field="x2"))
 
 
-def _lost(alt: Any, drawing: Drawing) -> Any:
-    data = alt.Data(values=[{"x": x} for x in drawing.lost])
-    mark = alt.Chart(data).mark_text(text=LOST, color=BAD, fontSize=13, aria=False)
-    return mark.encode(x=_x(alt, drawing, labels=drawing.strip is None), y=alt.value(6))
+def _lost(sheet: Sheet, drawing: Drawing, x: Any) -> Any:
+    mark = {"type": "text", "text": LOST, "color": BAD, "fontSize": 13}
+    return sheet.layer([{"x": x} for x in drawing.lost], mark, x=x, y=sheet.alt.YValue(6))
 
 
-def _points(alt: Any, stroke: Stroke) -> Any:
-    pairs = zip(stroke.x.tolist(), stroke.y.tolist(), strict=True)
-    return alt.Data(values=[{"x": x, "y": y} for x, y in pairs])
-
-
-def _svg(alt: Any, chart: Any) -> str:
-    import vl_convert
-
-    text = {
-        "labelColor": "currentColor",
-        "titleColor": "currentColor",
-        "labelFontSize": 12.5,
-        "titleFontSize": 12.5,
-    }
-    quiet = {
-        "domainColor": "currentColor",
-        "domainOpacity": 0.4,
-        "tickColor": "currentColor",
-        "tickOpacity": 0.4,
-    }
-    grid = {"gridColor": "currentColor", "gridOpacity": 0.1}
-    config = alt.Config(
-        font=FONT,
-        background="transparent",
-        padding=2,
-        axis=alt.AxisConfig(aria=False, titleFontWeight="normal", **text, **quiet, **grid),
-        view=alt.ViewConfig(stroke=None),
-        line=alt.LineConfig(strokeWidth=1.8, strokeJoin="round"),
-    )
-    chart.config = config
-    return str(vl_convert.vegalite_to_svg(chart.to_dict(validate=False)))
+def _points(stroke: Stroke) -> list[dict[str, Any]]:
+    return [{"x": x, "y": y} for x, y in zip(stroke.x.tolist(), stroke.y.tolist(), strict=True)]

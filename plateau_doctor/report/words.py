@@ -115,7 +115,12 @@ def confidence(diagnosis: Diagnosis) -> str:
     if diagnosis.probability is None or not diagnosis.calibrated:
         return "uncalibrated"
     band = next(word for bar, word in _BANDS if diagnosis.probability >= bar)
-    return f"{band} confidence, {diagnosis.probability:.0%}"
+    return f"{band} confidence, {_percent(diagnosis.probability)}"
+
+
+def _percent(probability: float) -> str:
+    """Return a probability as a percentage; never 100% for one that is not certain."""
+    return f"{probability:.0%}" if probability < 0.995 else "over 99%"
 
 
 def strength(evidence: Evidence) -> str:

@@ -5,49 +5,24 @@ import dataclasses
 import hashlib
 import math
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import samples
+from elements import Elements
 from jinja2 import meta
 from test_text_report import HOSTILE, hostile
 
 from plateau_doctor import places
+from plateau_doctor.letters import UsageError
 from plateau_doctor.report import charts, render
-from plateau_doctor.report.html import TEMPLATE, _environment
+from plateau_doctor.report.files import INDEX
+from plateau_doctor.report.html import TEMPLATE
+from plateau_doctor.report.index import Index
 from plateau_doctor.report.page import MANY, Page
+from plateau_doctor.report.sandbox import environment
+from plateau_doctor.report.words import confidence
 from plateau_doctor.run import Problem, Run, histogram_frame, scalar_frame
-
-VOID = {"meta", "br", "hr", "img", "input", "link"}
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes, and whether all are closed in their order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def named(self, *tags: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.found if tag in tags]
 
 
 @pytest.fixture(scope="module")
@@ -204,15 +179,16 @@ def test_two_runs_whose_names_share_their_letters_have_two_links():
     assert 'id="run-a-b-2"' in text
 
 
-def test_the_templates_context_is_the_documented_page():
+@pytest.mark.parametrize(("template", "context"), [(TEMPLATE, Page), (INDEX, Index)])
+def test_the_templates_context_is_the_documented_page(template, context):
     folder = places.templates_folder()
     used = set()
-    environment = _environment(folder)
-    for name in (TEMPLATE, "report.css", "report.js"):
-        tree = environment.parse((folder / name).read_text(encoding="utf-8"))
-        used |= meta.find_undeclared_variables(tree) - set(environment.globals)
-    assert used == {field.name for field in dataclasses.fields(Page)}
-    assert all(field.name in Page.__doc__ for field in dataclasses.fields(Page))
+    made = environment()
+    for name in (template, "report.css", "report.js"):
+        tree = made.parse((folder / name).read_text(encoding="utf-8"))
+        used |= meta.find_undeclared_variables(tree) - set(made.globals)
+    assert used == {field.name for field in dataclasses.fields(context)}
+    assert all(field.name in context.__doc__ for field in dataclasses.fields(context))
 
 
 def test_a_template_cannot_leave_its_sandbox(tmp_path):
@@ -224,6 +200,48 @@ def test_a_template_cannot_leave_its_sandbox(tmp_path):
     (tmp_path / TEMPLATE).write_text("{{ sections.__class__.__mro__ }}")
     with pytest.raises(SecurityError):
         to_html(samples.examination(), tmp_path)
+
+
+def test_a_folder_of_ones_own_needs_only_the_templates_that_it_changes(tmp_path):
+    (tmp_path / "report.css").write_text("body { color: rebeccapurple }")
+    text = render(samples.everything(), "html", templates=tmp_path)
+    assert "rebeccapurple" in text
+    assert "color-scheme" not in text
+    assert "3 of 6 runs need attention" in text
+
+
+def test_a_script_of_ones_own_is_allowed_by_its_hash(tmp_path):
+    (tmp_path / "report.js").write_text("document.title = 'mine';\n")
+    text = render(samples.examination(samples.healthy()), "html", templates=tmp_path)
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
+    assert script == "document.title = 'mine';"
+    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in text
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("\n{% if %}", "report.html.jinja:2: Expected an expression"),
+        ("\n{{ answers }}", "report.html.jinja:2: 'answers' is undefined"),
+        ("{{ sections.__class__.__mro__ }}", "report.html.jinja:1: access to attribute '__class__'"),
+        ("{% set _ = sections.append(1) %}", "report.html.jinja:1: "),
+        ("{{ 1 / 0 }}", "report.html.jinja:1: division by zero"),
+        ('{% include "../report.css" %}', "report.html.jinja:1: "),
+    ],
+)
+def test_what_is_wrong_in_a_template_of_ones_own_is_a_letter(tmp_path, template, words):
+    (tmp_path / TEMPLATE).write_text(template)
+    with pytest.raises(UsageError, match=re.escape(words)):
+        render(samples.everything(), "html", templates=tmp_path)
+
+
+def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
+    one = samples.stuck()
+    for shown in (samples.examination(one)._repr_html_(), one._repr_html_()):
+        frame = Elements(shown).named("iframe")[0]
+        assert "allow-same-origin" not in frame["sandbox"]
+        assert frame["srcdoc"].startswith("<!DOCTYPE html>")
+        assert "Stuck since epoch 20" in frame["srcdoc"]
 
 
 def test_a_curve_over_three_decades_is_drawn_on_a_log_scale_and_one_over_one_is_not():
@@ -292,3 +310,77 @@ def test_an_endless_step_does_not_break_the_page():
     rows[-1]["step"] = math.inf
     one = samples.RunExamination(Run("r", "r", "csv", scalar_frame(rows)), "improving", "still improving")
     assert "9 of 10 points drawn" in render(samples.examination(one), "html")
+
+
+def test_every_picture_is_made_to_altairs_schema(monkeypatch):
+    import altair
+    import vl_convert
+
+    specs = []
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda spec: specs.append(spec) or "<svg></svg>")
+    render(samples.examination(samples.stuck(n=400), samples.exploded()), "html")
+    assert len(specs) == 4
+    for spec in specs:
+        altair.VConcatChart.from_dict(spec, validate=True)
+
+
+def marked(*rows):
+    return charts.curve_charts(
+        Run("r", "r", "csv", scalar_frame([row for some in rows for row in some])), ()
+    )[0]
+
+
+def test_the_best_validation_point_is_marked_and_told():
+    losses = samples.rows("val_loss", np.array([3.0, 1.0, 0.5, 0.9, 1.4]))
+    assert "circle: best validation, 0.5 at epoch 2" in marked(losses).notes
+
+
+def test_a_stepped_rate_is_marked_and_a_gliding_one_is_not():
+    losses = samples.rows("train_loss", np.linspace(2, 1, 40))
+    stepped = samples.rows("learning_rate", np.repeat([0.1, 0.01], 20))
+    gliding = samples.rows("learning_rate", np.geomspace(0.1, 1e-6, 40))
+    assert "dotted line: the learning rate steps" in marked(losses, stepped).notes
+    assert "dotted line: the learning rate steps" not in marked(losses, gliding).notes
+
+
+def test_a_restart_is_marked():
+    losses = samples.rows("train_loss", np.linspace(2, 1, 40))
+    later = [{**row, "segment": int(i >= 20)} for i, row in enumerate(losses)]
+    assert "dashed line: resumed" in marked(later).notes
+    assert "dashed line: resumed" not in marked(losses).notes
+
+
+def test_a_noisy_curve_stands_faint_behind_its_trend_and_a_smooth_one_alone():
+    def notes(noise: float) -> str:
+        return " ".join(marked(samples.rows("train_loss", samples.curve(400, 2, 1, noise=noise))).notes)
+
+    assert "faint: as logged; strong: median of 9 points" in notes(0.1)
+    assert "faint" not in notes(1e-5)
+
+
+def test_steps_are_told_with_their_epochs_where_both_were_logged():
+    chart = charts.curve_charts(samples.stuck().run, ())[0]
+    assert "step, and epoch below it" in chart.svg
+    assert "below it" not in charts.curve_charts(samples.healthy().run, ())[0].svg
+
+
+def test_an_accuracy_is_never_on_a_log_scale():
+    accuracy = samples.rows("val_metric", np.geomspace(1e-3, 1, 20))
+    assert "log scale" not in marked(accuracy).notes
+
+
+def test_no_cause_is_certain_to_a_hundred_percent():
+    assert confidence(samples.diagnosis(probability=0.9991, calibrated=True)) == "high confidence, over 99%"
+
+
+def test_a_run_with_curves_and_heat_maps_takes_less_than_100_kib():
+    one = samples.stuck(n=5000)
+    layers = [
+        {**row, "kind": kind, "tag": f"{kind}s/{row['layer']}"}
+        for kind in ("gradient", "weight")
+        for row in samples.gradients(60, 200)
+    ]
+    run = dataclasses.replace(one.run, histograms=histogram_frame(layers))
+    text = render(samples.examination(dataclasses.replace(one, run=run)), "html")
+    assert text.count('class="picture heat"') == 2
+    assert len(text.encode()) < 100 * 1024

@@ -1,0 +1,68 @@
+"""What is drawn of a run's layers: the norms of their gradients and weights, by layer and step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plateau_doctor.letters import visible
+from plateau_doctor.report import pictures
+from plateau_doctor.report.charts import Chart, Key, spread
+from plateau_doctor.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["heat_charts"]
+
+MOST_STEPS, MOST_LAYERS = 40, 24  # columns and rows of a heat map
+FEWEST_STEPS = 12  # columns that many layers leave
+MOST_CELLS = 300  # of all maps of a run, about 65 bytes each
+DECADES_OF_HEAT = 12  # tells dead from alive; more would wash out the rest
+
+
+def heat_charts(run: Run) -> tuple[Chart, ...]:
+    """Return a heat map of gradient norms and one of weight norms, layer by step, each where they were logged."""
+    from plateau_doctor.facts import Logged
+
+    logged = Logged(run)
+    norms = {kind: logged.layers(kind) for kind in ("gradient", "weight")}
+    there = {kind: frame for kind, frame in norms.items() if frame is not None and min(frame.shape) >= 2}
+    charts = (_heat_chart(kind, frame, MOST_CELLS // len(there)) for kind, frame in there.items())
+    return tuple(chart for chart in charts if chart is not None)
+
+
+def _heat_chart(kind: str, norms: pd.DataFrame, cells: int) -> Chart | None:
+    """Return the heat map of log10 norms of shape (steps, layers) in at most so many cells; None where none is > 0."""
+    layers_shown = spread(norms.shape[1], min(MOST_LAYERS, cells // FEWEST_STEPS))
+    part = norms.iloc[spread(norms.shape[0], min(MOST_STEPS, cells // len(layers_shown))), layers_shown]
+    values = part.to_numpy(dtype=float)
+    usable = np.isfinite(values) & (values > 0)
+    if not usable.any():
+        return None
+    logs = np.full(values.shape, np.nan)
+    logs[usable] = np.log10(values[usable])
+    low, high = float(np.nanmin(logs)), float(np.nanmax(logs))
+    low = max(low, high - DECADES_OF_HEAT)
+    logs[values == 0] = low
+    ends = f"{10**low:.2g}", f"{10**high:.2g}"
+    layers, steps = [visible(str(name)) for name in part.columns], [float(step) for step in part.index]
+    return Chart(
+        f"{kind.capitalize()} norm by layer",
+        pictures.heat_map(np.clip(logs, low, high), steps, layers, (low, high)),
+        f"Heat map: {kind} norm of {len(layers)} layers over {len(steps)} steps, from {ends[0]} to {ends[1]}.",
+        (Key(ends[0], "", "low"), Key(ends[1], "", "high")),
+        tuple(_heat_notes(norms.shape, part.shape, int((~np.isfinite(values)).sum()))),
+        int(values.size),
+        int(norms.size),
+    )
+
+
+def _heat_notes(whole: tuple[int, int], part: tuple[int, int], lost: int) -> list[str]:
+    notes = []
+    if whole != part:
+        notes.append(f"{part[1]:,} of {whole[1]:,} layers and {part[0]:,} of {whole[0]:,} steps drawn")
+    if lost:
+        notes.append(f"a cross: NaN, Inf or not logged ({lost:,} cells)")
+    return notes
