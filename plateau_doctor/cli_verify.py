@@ -74,7 +74,12 @@ def _knobs(context: click.Context, _parameter: click.Parameter, wanted: bool) ->
 )
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Minutes an arm may take.")
 @click.option("--weights", type=click.Path(exists=True, dir_okay=False), help="Pretrained weights.")
-@click.option("--from-checkpoint", "checkpoint", type=click.Path(exists=True), help="Where arms start from: a file that --command loads as {checkpoint}.")
+@click.option(
+    "--from-checkpoint",
+    "checkpoint",
+    type=click.Path(exists=True),
+    help="Where arms start: --command loads it as {checkpoint}.",
+)
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="The trial folder.")
 @click.option(
     "--knobs",
