@@ -15,10 +15,8 @@ from plateau_doctor.run import Run
 LOGS = Path(__file__).parent.parent / "examples" / "logs"
 SICK = sorted(folder.name for folder in LOGS.iterdir() if folder.name not in ("healthy", "converged"))
 RULES = load_rules()
-MISSED = ("exploding_gradients",)  # the fitted trees take it for overfitting
+MISSED = ("exploding_gradients",)  # the fitted trees take it for too high a rate
 UNSTEADY = {
-    ("exploding_gradients", "every_second_row"),
-    ("exploding_gradients", "steps_alone"),
     ("label_noise", "every_second_row"),
     ("label_noise", "steps_alone"),
 }
