@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from plateau_doctor.report import html, render
 from plateau_doctor.report.index import ORDERS, Order, index_of, ordered, row_of
-from plateau_doctor.report.page import MANY, Way, in_order, unused_anchor
+from plateau_doctor.report.page import MANY, Way, in_order
 from plateau_doctor.report.sandbox import environment, letters
+from plateau_doctor.report.words import unused_anchor
 
 if TYPE_CHECKING:
     from plateau_doctor.examination import Examination

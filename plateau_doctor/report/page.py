@@ -5,12 +5,10 @@ These dataclasses are the template's whole context; a template of one's own is w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.report.charts import Chart, curve_charts, sparkline
 from plateau_doctor.report.heat import heat_charts
@@ -28,6 +26,7 @@ from plateau_doctor.report.words import (
     sentence,
     standing,
     summary,
+    unused_anchor,
 )
 from plateau_doctor.series import primary_curve
 
@@ -48,7 +47,6 @@ __all__ = [
     "cause_of",
     "in_order",
     "page_of",
-    "unused_anchor",
 ]
 
 MANY = 25  # runs from which on the healthy ones are folded and lose their charts
@@ -292,13 +290,3 @@ def _alike(one: RunExamination) -> tuple[str, ...]:
     named = {diagnosis.cause for diagnosis in one.diagnoses}
     left = one.diagnoses[0].confused_with if one.diagnoses else one.undetermined or ()
     return tuple(cause for cause in left if cause not in named)
-
-
-def unused_anchor(name: str, taken: set[str]) -> str:
-    """Return a name for a link: the run's letters and digits, with a number where two runs share them."""
-    plain = "run-" + (re.sub(r"[^a-z0-9]+", "-", visible(name).lower()).strip("-")[:60] or "unnamed")
-    anchor, rank = plain, 2
-    while anchor in taken:
-        anchor, rank = f"{plain}-{rank}", rank + 1
-    taken.add(anchor)
-    return anchor

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ __all__ = [
     "standing",
     "strength",
     "summary",
+    "unused_anchor",
 ]
 
 Standing = Literal["sick", "undetermined", "noted", "fine", "not judged"]
@@ -205,3 +208,13 @@ def shown(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
     """Return the signs that were seen, those that speak for the cause first."""
     seen = [one for one in evidence if one.seen]
     return tuple([one for one in seen if one.side == "for"] + [one for one in seen if one.side == "against"])
+
+
+def unused_anchor(name: str, taken: set[str]) -> str:
+    """Return a name for a link: the run's letters and digits, with a number where two runs share them."""
+    plain = "run-" + (re.sub(r"[^a-z0-9]+", "-", visible(name).lower()).strip("-")[:60] or "unnamed")
+    anchor, rank = plain, 2
+    while anchor in taken:
+        anchor, rank = f"{plain}-{rank}", rank + 1
+    taken.add(anchor)
+    return anchor
