@@ -1,6 +1,6 @@
 """Whether the state of a training, and its facts, are the same however the training was logged.
 
-    python benchmarks/state.py FOLDER [--facts] [--jobs 2]
+    python benchmarks/state.py FOLDER [--facts] [--every 1] [--jobs 2]
 
 FOLDER is what `benchmarks/corpus.py train` fills; units that are not finished are left out. Each training is logged
 with single batches' losses, thinned and resumed, at three levels of richness, and each log is held against the
@@ -38,11 +38,13 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--facts", action="store_true", help="compare all facts as well; takes longer")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th configuration (default all)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     names = tuple(known_facts()) if args.facts else ("state.name",)
     units = sorted(file.parent for file in args.folder.glob("*/done"))
     jobs = [(unit, one, names) for unit in units for one in json.loads((unit / "outcomes.json").read_text())]
+    jobs = jobs[:: args.every]
     with ProcessPoolExecutor(args.jobs) as pool:
         found = [log for logs in pool.map(_logs, jobs, chunksize=4) for log in logs]
     print(f"{len(jobs)} configurations of {len(units)} units, {len(found)} logs")

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from plateau_doctor.series import Array, Curve, first_level, noise_of
+from plateau_doctor.series import FEWEST_POINTS, MOST_BINS, Array, Curve, first_level, noise_of
 
 __all__ = ["CONVERGED_DROP", "Plateau", "State", "find_plateaus", "state_of"]
 
@@ -23,7 +23,7 @@ State = Literal["improving", "plateaued", "converged", "diverged", "too_short", 
 GAIN_OF_PROGRESS = 0.012  # a horizon that gains less than this share of the progress so far is flat
 GAIN_OF_LEVEL = 0.004  # ... or less than this share of the first level, for runs without progress
 ONSET_BAND = 0.05
-GRID = 60
+GRID = MOST_BINS
 HORIZON = 8  # places of the grid
 CONVERGED_DROP = 0.8  # share of the first level removed; trainspotter 0.2.6 uses the same bar
 CONVERGED_RATE = 0.3  # learning rate against its peak; likewise
@@ -60,8 +60,8 @@ def find_plateaus(curve: Curve) -> tuple[Plateau, ...]:
     """Return the flat stretches of a curve, in order; the last one may reach the end."""
     if not curve.long_enough:
         return ()
-    steps, bins = _grid(curve)
-    noise = curve.noise * math.sqrt(len(bins) / len(curve.bins))
+    steps, bins = curve.evenly(curve.bin_steps), curve.evenly(curve.bins)
+    noise = _noise(curve)
     # two points that were logged: between fewer, a curve read from few is straight, and its noise its own bend
     horizon = max(HORIZON, math.ceil(2 * (GRID - 1) / (len(curve.bins) - 1)))
     found = _shelves(bins, horizon, noise)
@@ -74,12 +74,19 @@ def find_plateaus(curve: Curve) -> tuple[Plateau, ...]:
     )
 
 
-def _grid(curve: Curve) -> tuple[Array, Array]:
-    """Return steps and levels at 60 even places of the run, however many points were logged."""
-    if len(curve.bins) == GRID:
-        return curve.bin_steps, curve.bins
-    steps = np.linspace(curve.bin_steps[0], curve.bin_steps[-1], GRID)
-    return steps, np.interp(steps, curve.bin_steps, curve.bins)
+def _noise(curve: Curve) -> float:
+    """Return the standard deviation of one place of the grid around a smooth trend.
+
+    From second differences over a 25th of the run, so that single steps, epochs and every second epoch show the
+    same wavering. Thinning takes points away, not the noise of the training: as many count as epochs passed.
+    """
+    bins, n = curve.bins, float(len(curve.bins))
+    lag = max(1, round(n / 25))
+    noise = noise_of(bins[-3:]) if len(bins) < FEWEST_POINTS else noise_of(bins, lag)
+    if np.isfinite(curve.epochs[[0, -1]]).all():
+        first, last = np.ceil(curve.epochs[[0, -1]] - 1e-6)
+        n = max(n, min(float(last - first) + 1, 2 * n, GRID))
+    return noise * math.sqrt(GRID / n)
 
 
 def state_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from plateau_doctor.run import Run
 
 __all__ = [
     "FEWEST_POINTS",
+    "MOST_BINS",
     "Array",
     "Curve",
     "curve_from",
@@ -58,7 +60,14 @@ class Curve:
     sign: int
     lost: tuple[int, int]
 
-    @property
+    def evenly(self, values: Array) -> Array:
+        """Read values (m,) that stand at the bins at 60 even places of the run, however many bins there are."""
+        if len(self.bins) == MOST_BINS:
+            return values
+        places = np.linspace(self.bin_steps[0], self.bin_steps[-1], MOST_BINS)
+        return np.asarray(np.interp(places, self.bin_steps, values))
+
+    @cached_property
     def noise(self) -> float:
         """Standard deviation of one bin around its neighbors, from successive differences (von Neumann 1941)."""
         return noise_of(self.bins)
@@ -72,11 +81,11 @@ class Curve:
         return bool(self.epochs[-1] - self.epochs[0] >= FEWEST_EPOCHS - 1)
 
 
-def noise_of(values: Array) -> float:
-    """Return a robust standard deviation of `values` around a smooth trend; 0 for fewer than three."""
-    if len(values) < 3:
+def noise_of(values: Array, lag: int = 1) -> float:
+    """Return a robust standard deviation of `values` around a smooth trend; 0 where there are too few."""
+    if len(values) < 2 * lag + 1:
         return 0.0
-    bends = values[2:] - 2 * values[1:-1] + values[:-2]  # second differences: a straight trend cancels
+    bends = values[2 * lag :] - 2 * values[lag:-lag] + values[: -2 * lag]  # a straight trend cancels
     return float(1.4826 * np.median(np.abs(bends)) / math.sqrt(6))
 
 

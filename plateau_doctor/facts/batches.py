@@ -64,12 +64,17 @@ def per_epoch(logged: Logged, _: str) -> Value:
 def judged_per_epoch(logged: Logged, _: str) -> Value:
     """How many points an epoch has in the curve that facts about the training loss judge.
 
-    1 for means over epochs: their band is the net's own wavering. Single batches differ by what is in them.
+    1 for means over epochs, logged or taken here, and for fewer: their band is the net's own wavering. Single
+    batches differ by what is in them.
     """
     curve, length = logged.curve("train_loss"), logged.epoch_length
     if curve is None or length is None or len(curve.steps) < 2:
         return None
-    return float((len(curve.steps) - 1) / max((curve.steps[-1] - curve.steps[0]) / length, 1e-12))
+    judged, points = (
+        (len(steps) - 1) * length / max(steps[-1] - steps[0], 1e-12)
+        for steps in (curve.bin_steps, curve.steps)
+    )
+    return 1.0 if abs(judged - 1) < 0.05 else max(1.0, float(points))
 
 
 @fact("batches.saw", "share of the variance", "batch_loss")

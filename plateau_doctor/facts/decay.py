@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from plateau_doctor.facts.logged import Logged, smooth
-from plateau_doctor.facts.loss import drop, first_level, last_level
+from plateau_doctor.facts.loss import drop, first_level
 from plateau_doctor.facts.rate import budget
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import Curve
 
 
 @fact("rate.mean", "share of the peak", "learning_rate")
@@ -67,8 +66,8 @@ def gain_before(logged: Logged, _: str) -> Value:
     parts = _around(logged)
     if parts is None:
         return None
-    curve, _cut, slope = parts
-    return slope * len(curve.bins) / 10
+    bins, _cut, slope = parts
+    return slope * len(bins) / 10
 
 
 @fact("rate.gain_after", "share of the level", "learning_rate")
@@ -77,10 +76,9 @@ def gain_after(logged: Logged, _: str) -> Value:
     parts = _around(logged)
     if parts is None:
         return None
-    curve, cut, _slope = parts
-    rest = len(curve.bins) - 1 - cut
-    gained = (float(smooth(curve.bins)[cut]) - last_level(curve)) / abs(float(curve.bins[cut - 1]))
-    return gained / rest * len(curve.bins) / 10
+    bins, cut, _slope = parts
+    gained = (float(smooth(bins)[cut]) - _end(bins)) / abs(float(bins[cut - 1]))
+    return gained / (len(bins) - 1 - cut) * len(bins) / 10
 
 
 @fact("rate.shortfall", "share of the level", "learning_rate")
@@ -92,25 +90,33 @@ def shortfall(logged: Logged, _: str) -> Value:
     parts = _around(logged)
     if parts is None:
         return None
-    curve, cut, slope = parts
-    promised = 1 - (1 - min(max(slope, 0.0), 0.9)) ** (len(curve.bins) - cut)
-    level = float(np.median(curve.bins[max(0, cut - 2) : cut]))
-    return promised - (level - last_level(curve)) / abs(level)
+    bins, cut, slope = parts
+    promised = 1 - (1 - min(max(slope, 0.0), 0.9)) ** (len(bins) - cut)
+    level = float(np.median(bins[max(0, cut - 2) : cut]))
+    return promised - (level - _end(bins)) / abs(level)
 
 
-def _around(logged: Logged) -> tuple[Curve, int, float] | None:
-    """Return the loss, the first bin after the rate had halved for good, and the relative fall a bin before it."""
+def _end(bins: np.ndarray) -> float:
+    return float(np.median(bins[-(len(bins) // 8) :]))
+
+
+def _around(logged: Logged) -> tuple[np.ndarray, int, float] | None:
+    """Return the loss at even places (n,), the first after the rate had halved for good, and the relative fall a place.
+
+    The fall is that of a line through the eighth of the run before.
+    """
     rate, train, at = logged.curve("learning_rate"), logged.curve("train_loss"), half_at(logged, "")
     if rate is None or train is None or not isinstance(at, float) or at == 1:
         return None
     step = rate.steps[0] + at * (rate.steps[-1] - rate.steps[0])
-    cut = int(np.searchsorted(train.bin_steps, step))
-    if cut < 3 or cut > len(train.bins) - 3 or train.bins[cut - 1] == 0:
+    last = int(np.searchsorted(train.bin_steps, step))  # bins before the cut
+    bins, places = train.evenly(train.bins), train.evenly(train.bin_steps)
+    cut = int(np.searchsorted(places, step))
+    if last < 3 or last > len(train.bins) - 3 or bins[cut - 1] == 0:
         return None
-    width = max(3, min(len(train.bins) // 8, cut))
-    window = train.bins[cut - width : cut]
-    slope = -float(np.polyfit(np.arange(width, dtype=float), window, 1)[0])
-    return train, cut, slope / abs(float(np.median(window)))
+    window = bins[max(0, cut - len(bins) // 8) : cut]
+    slope = -float(np.polyfit(np.arange(len(window), dtype=float), window, 1)[0])
+    return bins, cut, slope / abs(float(np.median(window)))
 
 
 @fact("rate.payoff", "share of the budget", "grad_norm")
@@ -142,8 +148,8 @@ def _kink(logged: Logged) -> tuple[float | None, float | None]:
     curve = logged.curve("train_loss")
     if curve is None or len(curve.bins) < 12 or first_level(curve) == 0:
         return None, None
-    bins = smooth(curve.bins)
-    n, width = len(bins), max(2, len(bins) // 12)
+    bins = curve.evenly(smooth(curve.bins))
+    n, width = len(bins), len(bins) // 12
     least = max(4 * curve.noise, 0.03 * float(np.ptp(bins)), 1e-12)
     best, place = 0.0, None
     for k in range(2 * width, n - width):

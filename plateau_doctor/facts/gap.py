@@ -7,18 +7,18 @@ import numpy as np
 from plateau_doctor.facts.logged import Logged, smooth
 from plateau_doctor.facts.loss import first_level, last_level
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import Curve
+from plateau_doctor.series import MOST_BINS, Curve
 
 METRICS = ("train_metric", "val_metric")
 
 
 def pair(logged: Logged) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return smoothed training and validation loss at the validation's bins, both of shape (m,)."""
+    """Return smoothed training and validation loss at 60 even places of the validation's steps, both of shape (60,)."""
     train, val = logged.curve("train_loss"), logged.curve("val_loss")
     if train is None or val is None or len(val.bins) < 4:
         return None
     at = np.interp(val.bin_steps, train.bin_steps, smooth(train.bins))
-    return at, smooth(val.bins)
+    return val.evenly(at), val.evenly(smooth(val.bins))
 
 
 def shares(curve: Curve) -> np.ndarray:
@@ -89,8 +89,8 @@ def early(logged: Logged, _: str) -> Value:
     both = pair(logged)
     if both is None:
         return None
-    n = max(1, len(both[0]) // 5)
-    return float(np.median(both[1][:n]) / np.median(both[0][:n])) if np.median(both[0][:n]) > 0 else None
+    train, val = (float(np.median(one[: len(one) // 5])) for one in both)
+    return val / train if train > 0 else None
 
 
 @fact("gap.opened", "share of the first training level", "val_loss")
@@ -178,7 +178,7 @@ def metric_best_at(logged: Logged, series: str) -> Value:
     curve = logged.curve(series)
     if curve is None or curve.sign > 0 or len(curve.bins) < 4:
         return None
-    values = smooth(shares(curve))
+    values = curve.evenly(smooth(shares(curve)))
     near = values >= values.max() - 0.01 * float(np.ptp(values))
     return float(np.flatnonzero(near)[-1] / (len(values) - 1))
 
@@ -189,7 +189,7 @@ def metric_settled_at(logged: Logged, series: str) -> Value:
     curve = logged.curve(series)
     if curve is None or curve.sign > 0 or len(curve.bins) < 4:
         return None
-    values = smooth(shares(curve))
+    values = curve.evenly(smooth(shares(curve)))
     return float(np.argmax(values >= values.max() - 0.1 * float(np.ptp(values))) / (len(values) - 1))
 
 
@@ -230,5 +230,5 @@ def lead_early(logged: Logged, _: str) -> Value:
     train, val = logged.curve("train_metric"), logged.curve("val_metric")
     if train is None or val is None or train.sign > 0 or val.sign > 0:
         return None
-    n, m = max(1, len(train.bins) // 4), max(1, len(val.bins) // 4)
-    return float(np.median(shares(val)[:m]) - np.median(shares(train)[:n]))
+    begin = [curve.evenly(shares(curve))[: MOST_BINS // 4] for curve in (val, train)]
+    return float(np.median(begin[0]) - np.median(begin[1]))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.series import MOST_BINS
 
 TINY = 1e-30
 
@@ -52,21 +53,21 @@ def start(logged: Logged, _: str) -> Value:
 
 @fact("gradients.early", "norm", "grad_norm")
 def early(logged: Logged, _: str) -> Value:
-    """Global gradient norm in the first tenth of the run."""
-    norms = global_norms(logged)
-    return None if norms is None else float(np.median(norms[: max(1, len(norms) // 10)]))
+    """Global gradient norm early in the run, past its first steps: median from a twentieth to a fifth of it."""
+    norms = _evenly(logged)
+    return None if norms is None else float(np.median(norms[len(norms) // 20 : len(norms) // 5]))
 
 
 @fact("gradients.late", "norm", "grad_norm")
 def late(logged: Logged, _: str) -> Value:
     """Global gradient norm, median of the last quarter of the run."""
-    norms = global_norms(logged)
-    return None if norms is None else float(np.median(norms[-max(1, len(norms) // 4) :]))
+    norms = _evenly(logged)
+    return None if norms is None else float(np.median(norms[-(len(norms) // 4) :]))
 
 
 @fact("gradients.kept", "ratio", "grad_norm")
 def kept(logged: Logged, _: str) -> Value:
-    """Global gradient norm at the end over that in the first tenth; near 1 where nothing settles."""
+    """Global gradient norm at the end over that early in the run; near 1 where nothing settles."""
     begin, end = early(logged, ""), late(logged, "")
     return (
         float(end) / float(begin) if begin is not None and end is not None and float(begin) > TINY else None
@@ -127,6 +128,14 @@ def dead_units(logged: Logged, _: str) -> Value:
         return None
     inner = wide.iloc[len(wide) // 2 :, :-1] if wide.shape[1] > 1 else wide.iloc[len(wide) // 2 :]
     return float(np.nanmax(typical(inner)))
+
+
+def _evenly(logged: Logged) -> np.ndarray | None:
+    """Return the global gradient norm at 60 even places of the run, shape (60,)."""
+    curve, norms = logged.curve("grad_norm"), global_norms(logged)
+    if curve is not None or norms is None:
+        return None if curve is None else curve.evenly(curve.bins)
+    return np.asarray(np.interp(np.linspace(0, len(norms) - 1, MOST_BINS), np.arange(len(norms)), norms))
 
 
 def global_norms(logged: Logged) -> np.ndarray | None:

@@ -91,10 +91,10 @@ def cliff(logged: Logged, _: str) -> Value:
 
 
 def _from_guess(logged: Logged, curve: Curve) -> tuple[np.ndarray, float]:
-    """Return the smoothed bins (n,) and the level they start from: that of guessing, after a blow-up."""
+    """Return the smoothed loss at even places (n,) and the level it starts from: that of guessing, after a blow-up."""
     guess = guess_of(logged)
     first = first_level(curve)
-    return smooth(curve.bins), first if guess is None else min(first, 1.05 * guess)
+    return curve.evenly(smooth(curve.bins)), first if guess is None else min(first, 1.05 * guess)
 
 
 @fact("start.first_layer", "ratio", "layer_gradients")
