@@ -10,8 +10,9 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from plateau_doctor.letters import RuleError, did_you_mean
@@ -20,6 +21,7 @@ __all__ = ["Condition", "check_template", "render"]
 
 Value = float | str | bool | None
 Compare = Callable[[Any, Any], Any]
+Ask = Callable[[Mapping[str, Value]], Value]
 LONGEST, DEEPEST = 500, 20
 
 _COMPARE: Mapping[type[ast.cmpop], Compare] = {
@@ -46,7 +48,7 @@ class Condition:
 
     text: str
     names: tuple[str, ...]
-    tree: ast.expr
+    ask: Ask = field(compare=False, repr=False)
 
     @classmethod
     def parse(cls, text: str, known: Collection[str] | None = None) -> Condition:
@@ -70,26 +72,39 @@ class Condition:
             ) from None
         names: list[str] = []
         _check(tree, text, known, names, 0)
-        return cls(text, tuple(dict.fromkeys(names)), tree)
+        return cls(text, tuple(dict.fromkeys(names)), _compiled(tree))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Condition.parse, (self.text,)
 
     def evaluate(self, facts: Mapping[str, Value]) -> bool | None:
         """Return whether the condition holds; None when what was logged cannot tell."""
-        value = _value(self.tree, facts)
+        value = self.ask(facts)
         return None if value is None else bool(value)
 
 
 def render(template: str, facts: Mapping[str, Value]) -> str:
     """Fill `{name}` and `{name:spec}` in; a fact that was not logged is shown as `?`."""
 
-    def fill(match: re.Match[str]) -> str:
-        value = facts[match[1]]
-        if value is None:
-            return "?"
-        if isinstance(value, (str, bool)):
-            return str(value)
-        return format(round(value) if match[2] == "d" else value, match[2] or ".3g")
+    parts = _fields(template)
+    said = list(parts)
+    for i in range(1, len(parts), 3):
+        said[i], said[i + 1] = _shown(facts[parts[i]], parts[i + 1]), ""
+    return "".join(said)
 
-    return _FIELD.sub(fill, template)
+
+@lru_cache(maxsize=4096)
+def _fields(template: str) -> tuple[str, ...]:
+    """Return text, name, format, text, name, format, ..., text."""
+    return tuple(part or "" for part in _FIELD.split(template))
+
+
+def _shown(value: Value, spec: str) -> str:
+    if value is None:
+        return "?"
+    if isinstance(value, (str, bool)):
+        return str(value)
+    return format(round(value) if spec == "d" else value, spec or ".3g")
 
 
 def check_template(template: str, known: Collection[str] | None) -> None:
@@ -182,51 +197,83 @@ def _dotted(node: ast.expr) -> str | None:
     return None
 
 
-def _value(node: ast.expr, facts: Mapping[str, Value]) -> Value:
+def _compiled(node: ast.expr) -> Ask:
+    """Return a function of the facts that gives the value of a checked tree, so that it is walked only once."""
     match node:
         case ast.Constant():
-            return node.value if isinstance(node.value, (int, float, str)) else None
+            constant = node.value if isinstance(node.value, (int, float, str)) else None
+            return lambda _: constant
         case ast.BoolOp():
-            return _logic(node, facts)
+            children = [_compiled(child) for child in node.values]
+            return _logic(children, isinstance(node.op, ast.Or))
         case ast.UnaryOp():
-            inner = _value(node.operand, facts)
-            if isinstance(node.op, ast.Not):
-                return None if inner is None else not inner
-            return None if inner is None or isinstance(inner, str) else -inner
+            inner = _compiled(node.operand)
+            return _negated(inner) if isinstance(node.op, ast.Not) else _minus(inner)
         case ast.BinOp():
-            return _arithmetic(node, facts)
+            return _arithmetic(_ARITHMETIC[type(node.op)], _compiled(node.left), _compiled(node.right))
         case ast.Compare():
-            return _compared(node, facts)
-    value = facts.get(_dotted(node) or "")
+            parts = [_compiled(part) for part in (node.left, *node.comparators)]
+            pairs = zip(node.ops, parts, parts[1:], strict=False)
+            answers = [_compared(_COMPARE[type(op)], left, right) for op, left, right in pairs]
+            return answers[0] if len(answers) == 1 else _logic(answers, decides=False)
+    name = _dotted(node) or ""
+    return lambda facts: _known(facts.get(name))
+
+
+def _known(value: Value) -> Value:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _logic(node: ast.BoolOp, facts: Mapping[str, Value]) -> bool | None:
-    values = [_value(child, facts) for child in node.values]
-    decides = isinstance(node.op, ast.Or)
-    if any(v is not None and bool(v) is decides for v in values):
-        return decides
-    return None if any(v is None for v in values) else not decides
+def _logic(parts: Sequence[Ask], decides: bool) -> Ask:
+    """Return `or` where True decides, `and` where False does."""
+
+    def ask(facts: Mapping[str, Value]) -> bool | None:
+        unknown = False
+        for part in parts:
+            value = part(facts)
+            if value is None:
+                unknown = True
+            elif bool(value) is decides:
+                return decides
+        return None if unknown else not decides
+
+    return ask
 
 
-def _arithmetic(node: ast.BinOp, facts: Mapping[str, Value]) -> Value:
-    left, right = _value(node.left, facts), _value(node.right, facts)
-    if left is None or right is None or isinstance(left, str) or isinstance(right, str):
-        return None
-    try:
-        result = _ARITHMETIC[type(node.op)](left, right)
-    except (ZeroDivisionError, OverflowError):
-        return None
-    return None if math.isnan(result) else result
+def _negated(inner: Ask) -> Ask:
+    def ask(facts: Mapping[str, Value]) -> bool | None:
+        value = inner(facts)
+        return None if value is None else not value
+
+    return ask
 
 
-def _compared(node: ast.Compare, facts: Mapping[str, Value]) -> bool | None:
-    values = [_value(part, facts) for part in (node.left, *node.comparators)]
-    answers: list[bool | None] = []
-    for op, left, right in zip(node.ops, values, values[1:], strict=False):
-        mixed = isinstance(left, str) != isinstance(right, str)
-        known = left is not None and right is not None and not mixed
-        answers.append(bool(_COMPARE[type(op)](left, right)) if known else None)
-    if False in answers:
-        return False
-    return None if None in answers else True
+def _minus(inner: Ask) -> Ask:
+    def ask(facts: Mapping[str, Value]) -> Value:
+        value = inner(facts)
+        return None if value is None or isinstance(value, str) else -value
+
+    return ask
+
+
+def _arithmetic(compute: Callable[[float, float], float], one: Ask, other: Ask) -> Ask:
+    def ask(facts: Mapping[str, Value]) -> Value:
+        left, right = one(facts), other(facts)
+        if left is None or right is None or isinstance(left, str) or isinstance(right, str):
+            return None
+        try:
+            return _known(compute(left, right))
+        except (ZeroDivisionError, OverflowError):
+            return None
+
+    return ask
+
+
+def _compared(holds: Compare, one: Ask, other: Ask) -> Ask:
+    def ask(facts: Mapping[str, Value]) -> bool | None:
+        left, right = one(facts), other(facts)
+        if left is None or right is None or isinstance(left, str) != isinstance(right, str):
+            return None
+        return bool(holds(left, right))
+
+    return ask

@@ -10,11 +10,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 
-from plateau_doctor.series import FEWEST_POINTS, MOST_BINS, Array, Curve, first_level, noise_of
+from plateau_doctor.series import (
+    FEWEST_POINTS,
+    MOST_BINS,
+    Array,
+    Curve,
+    first_level,
+    median,
+    noise_of,
+    smooth,
+)
 
 __all__ = ["CONVERGED_DROP", "Plateau", "State", "find_plateaus", "state_of"]
 
@@ -164,7 +174,8 @@ def _steady(bins: Array, a: int, b: int, horizon: int, noise: float) -> int:
 def _fall(values: Array, horizon: int, noise: float) -> tuple[float, float]:
     """Return by how much a line through `values` falls in one horizon, and 2.5 standard errors of that."""
     n = len(values)
-    slope = float(np.polyfit(np.arange(n, dtype=float), values, 1)[0])
+    places = np.arange(n) - (n - 1) / 2
+    slope = float(places @ values) * 12 / (n * (n * n - 1))
     return -slope * horizon, 2.5 * noise * math.sqrt(12 / n**3) * horizon
 
 
@@ -182,7 +193,7 @@ def _slowed(bins: Array, a: int, b: int, fall: float, horizon: int) -> bool:
 def _share(bins: Array, after: Array) -> float:
     """Return the gain of a horizon that counts as none: a share of the progress so far, or of the first level."""
     first = first_level(bins)
-    progress = max(0.0, first - float(np.median(after)))
+    progress = max(0.0, first - median(after))
     return max(GAIN_OF_PROGRESS * progress, GAIN_OF_LEVEL * abs(first))
 
 
@@ -199,9 +210,9 @@ def _onset(bins: Array, a: int, b: int, horizon: int, noise: float) -> int:
 
     The band is three noise widths or 5 % of the progress made until then, whichever is wider.
     """
-    level = float(np.median(bins[(a + b) // 2 : b]))
+    level = median(bins[(a + b) // 2 : b])
     band = max(3 * noise, ONSET_BAND * abs(first_level(bins) - level), GAIN_OF_LEVEL * abs(level))
-    outside = np.flatnonzero(np.abs(_calm(bins) - level)[: min(b - 1, a + 2 * horizon)] > band)
+    outside = np.flatnonzero(np.abs(smooth(bins, 5) - level)[: min(b - 1, a + 2 * horizon)] > band)
     return min(int(outside[-1]) + 1 if len(outside) else 0, b - 2)
 
 
@@ -213,12 +224,19 @@ def _change_point(bins: Array, a: int, b: int, horizon: int) -> int:
     best, least = a, math.inf
     for at in range(a, min(a + horizon, b - max(2, horizon // 2)) + 1):
         before, after = bins[begin : at + 1], bins[at:b]
-        places = np.arange(len(before), dtype=float) - len(before)
-        error = float(np.sum((before - np.polyval(np.polyfit(places, before, 2), places)) ** 2))
-        error += float(np.sum((after - after.mean()) ** 2))
+        basis = _parabolas(len(before))
+        rest = before - basis @ (before @ basis)
+        error = float(rest @ rest) + float(np.var(after)) * len(after)
         if error < least * (1 - 1e-9):
             best, least = at, error
     return best
+
+
+@cache
+def _parabolas(n: int) -> Array:
+    """Return an orthonormal basis of the parabolas over n places, shape (n, 3)."""
+    places = np.linspace(-1, 1, n)
+    return np.linalg.qr(np.stack([np.ones(n), places, places**2], axis=1))[0]
 
 
 def _plateau(curve: Curve, steps: Array, bins: Array, a: int, b: int) -> Plateau:
@@ -230,9 +248,8 @@ def _plateau(curve: Curve, steps: Array, bins: Array, a: int, b: int) -> Plateau
     slope = 0.0
     if b - a >= 2 and end > start:
         half = (b - a) // 2
-        late, early = np.median(bins[b - half : b]), np.median(bins[a : a + half])
-        slope = curve.sign * float(late - early) / ((end - start) / 2)
-    level = float(np.median(curve.values[inside] if inside.any() else curve.sign * bins[a:b]))
+        slope = curve.sign * (median(bins[b - half : b]) - median(bins[a : a + half])) / ((end - start) / 2)
+    level = median(curve.values[inside] if inside.any() else curve.sign * bins[a:b])
     noise = noise_of(curve.bins[(curve.bin_steps >= start) & (curve.bin_steps <= end)])
     near = np.abs(bins[a:b] - np.median(bins[a:b])) <= max(3 * noise, GAIN_OF_PROGRESS * np.ptp(bins))
     return Plateau(curve.role, curve.tag, start, end, epoch, level, slope, noise, float(np.mean(near)))
@@ -244,19 +261,13 @@ def _diverged(curve: Curve) -> bool:
     if curve.role not in ("train_loss", "reward"):
         return False
     tail = float(np.median(bins[-max(2, len(bins) // 8) :]))
-    first, best = first_level(bins), float(np.min(_calm(bins)))
+    first, best = first_level(bins), float(np.min(smooth(bins, 3 if len(bins) < 30 else 5)))
     scale = max(abs(first - best), 0.02 * abs(first), 4 * curve.noise)
     if curve.role == "reward":
         return tail - best > 0.7 * scale and first - best > 8 * curve.noise
     return (tail > first + 0.2 * abs(first) + 2 * curve.noise) or (
         tail - best > 0.8 * scale and tail > 2 * abs(best)
     )
-
-
-def _calm(bins: Array) -> Array:
-    width = 3 if len(bins) < 30 else 5
-    padded = np.pad(bins, width // 2, mode="edge")
-    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1))
 
 
 def _converged(curve: Curve, plateau: Plateau, rate_left: float | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,11 @@ class Problem:
     length: int | None = None
 
 
+@cache
+def _no_histograms() -> pd.DataFrame:
+    return histogram_frame([])
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """One training run.
@@ -80,7 +86,7 @@ class Run:
     source: str
     format: str
     scalars: pd.DataFrame
-    histograms: pd.DataFrame = field(default_factory=lambda: histogram_frame([]))
+    histograms: pd.DataFrame = field(default_factory=lambda: _no_histograms().copy())
     bins: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
     settings: Mapping[str, float | str | bool] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()

@@ -51,14 +51,14 @@ def grain(logged: Logged, series: str) -> Value:
 @fact("log.restarts", "count", "train_loss")
 def restarts(logged: Logged, _: str) -> Value:
     """How often the log went back to an earlier step: a resumed run, or two runs in one file."""
-    rows = logged.run.scalars[logged.run.scalars["role"] == "train_loss"]
+    rows = logged.rows("train_loss")
     return float(rows["segment"].max()) if len(rows) else None
 
 
 @fact("log.rewound", "share of points", "train_loss")
 def rewound(logged: Logged, _: str) -> Value:
     """Share of the training loss that a later stretch wrote again."""
-    rows = logged.run.scalars[logged.run.scalars["role"] == "train_loss"]
+    rows = logged.rows("train_loss")
     return float(np.mean(~rows["live"].to_numpy(dtype=bool))) if len(rows) else None
 
 
@@ -68,9 +68,14 @@ def crowded(logged: Logged, series: str) -> Value:
 
     Single batches of an evaluation under one step do that, and several processes in one file.
     """
-    curve, rows = logged.curve(series), logged.run.scalars
+    curve = logged.curve(series)
     if curve is None:
         return None
-    rows = rows[(rows["tag"] == curve.tag) & rows["live"] & np.isfinite(rows["value"])]
-    different = rows.groupby("step")["value"].nunique()
-    return float(np.mean(different > 1))
+    rows = logged.tags[curve.tag]
+    steps, values = rows["step"].to_numpy(), rows["value"].to_numpy()
+    kept = rows["live"].to_numpy(dtype=bool) & np.isfinite(values)
+    order = np.lexsort((values[kept], steps[kept]))
+    steps, values = steps[kept][order], values[kept][order]
+    starts = np.flatnonzero(np.diff(steps, prepend=np.nan) != 0)
+    ends = np.append(starts[1:], len(steps)) - 1
+    return float(np.mean(values[ends] > values[starts]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.registry import Value, fact
 
 FEWEST_EPOCHS, FEWEST_A_EPOCH = 4, 3
@@ -38,6 +38,7 @@ class Epochs:
         return np.asarray(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
 
 
+@remembered
 def epochs_of(logged: Logged) -> Epochs | None:
     """Return the batch loss by epoch, None with fewer than four epochs or three points in each."""
     fine, length = logged.finest, logged.epoch_length
@@ -126,6 +127,7 @@ def saw_smooth(logged: Logged, _: str) -> Value:
     return float(profile[1:] @ profile[:-1]) / total if total > 0 and len(profile) >= 6 else None
 
 
+@remembered
 def _folded(logged: Logged) -> tuple[np.ndarray, np.ndarray, int] | None:
     """Return scatter around the epochs' means (n,), place in the epoch (n,), and the number of places.
 

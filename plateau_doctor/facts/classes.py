@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from plateau_doctor.facts.gap import shares
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import classes_of
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.series import median
 
 
 @fact("classes.count", "classes", "classes")
@@ -22,9 +24,8 @@ def majority(logged: Logged, _: str) -> Value:
     logged_share = logged.setting("majority_share", "class_share_max")
     if logged_share is not None:
         return logged_share
-    rows = logged.rows("other")
-    rows = rows[rows["tag"].str.contains("majority_share", regex=False)]
-    return float(rows["value"].iloc[-1]) if len(rows) else None
+    found = [rows for tag, rows in logged.tags_of("other").items() if "majority_share" in tag]
+    return float(found[-1]["value"].to_numpy()[-1]) if found else None
 
 
 @fact("classes.imbalance", "ratio", "majority_share")
@@ -69,21 +70,29 @@ def best(logged: Logged, _: str) -> Value:
 @fact("classes.uneven", "points", "class_metrics")
 def uneven(logged: Logged, _: str) -> Value:
     """Accuracy minus the mean over classes (balanced accuracy or macro F1) at the end of the run."""
-    tags = logged.run.scalars["tag"].str.lower()
-    chosen = logged.run.scalars[tags.str.contains("balanced_acc|macro") & ~tags.str.contains("train")]
+    names = {tag: tag.lower() for tag in logged.tags}
+    chosen = [
+        logged.tags[tag]
+        for tag, name in names.items()
+        if ("balanced_acc" in name or "macro" in name) and "train" not in name
+    ]
     curve = logged.curve("val_metric")
-    if chosen.empty or curve is None or curve.sign > 0:
+    if not chosen or curve is None or curve.sign > 0:
         return None
     values = shares(curve)
-    tail = chosen["value"].to_numpy(dtype=float)[-max(1, len(chosen) // 8) :]
+    even = pd.concat(chosen).sort_index(kind="stable")["value"].to_numpy(dtype=float)
+    tail = even[-max(1, len(even) // 8) :]
     return float(np.median(values[-max(2, len(values) // 8) :]) - np.median(tail))
 
 
 def _ends(logged: Logged) -> np.ndarray | None:
-    rows = logged.rows("class_metric")
-    rows = rows[rows["live"] & np.isfinite(rows["value"])]
-    if rows["tag"].nunique() < 2:
+    ends = []
+    for rows in logged.tags_of("class_metric").values():
+        levels = rows["value"].to_numpy()[rows["live"].to_numpy(dtype=bool)]
+        levels = levels[np.isfinite(levels)]
+        if len(levels):
+            ends.append(median(levels[-3:]))
+    if len(ends) < 2:
         return None
-    ends = rows.groupby("tag", sort=False)["value"].agg(lambda v: float(np.median(v.to_numpy()[-3:])))
-    values = ends.to_numpy(dtype=float)
+    values = np.array(ends)
     return np.asarray(values / 100 if np.max(values) > 1.5 else values)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from plateau_doctor.facts.logged import Logged, smooth
+from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.loss import drop, first_level
 from plateau_doctor.facts.rate import budget
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.series import smooth
 
 
 @fact("rate.mean", "share of the peak", "learning_rate")
@@ -100,6 +101,7 @@ def _end(bins: np.ndarray) -> float:
     return float(np.median(bins[-(len(bins) // 8) :]))
 
 
+@remembered
 def _around(logged: Logged) -> tuple[np.ndarray, int, float] | None:
     """Return the loss at even places (n,), the first after the rate had halved for good, and the relative fall a place.
 
@@ -115,7 +117,8 @@ def _around(logged: Logged) -> tuple[np.ndarray, int, float] | None:
     if last < 3 or last > len(train.bins) - 3 or bins[cut - 1] == 0:
         return None
     window = bins[max(0, cut - len(bins) // 8) : cut]
-    slope = -float(np.polyfit(np.arange(len(window), dtype=float), window, 1)[0])
+    places = np.arange(len(window)) - (len(window) - 1) / 2
+    slope = -float(places @ window) / max(float(places @ places), 1e-12)
     return bins, cut, slope / abs(float(np.median(window)))
 
 
@@ -144,11 +147,12 @@ def kink_at(logged: Logged, _: str) -> Value:
     return _kink(logged)[1]
 
 
+@remembered
 def _kink(logged: Logged) -> tuple[float | None, float | None]:
     curve = logged.curve("train_loss")
     if curve is None or len(curve.bins) < 12 or first_level(curve) == 0:
         return None, None
-    bins = curve.evenly(smooth(curve.bins))
+    bins = curve.evenly(curve.calm)
     n, width = len(bins), len(bins) // 12
     least = max(4 * curve.noise, 0.03 * float(np.ptp(bins)), 1e-12)
     best, place = 0.0, None

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from plateau_doctor.facts.logged import Logged, smooth
+from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.loss import first_level, last_level
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import MOST_BINS, Curve
+from plateau_doctor.series import MOST_BINS, Curve, median, smooth
 
 METRICS = ("train_metric", "val_metric")
 
 
+@remembered
 def pair(logged: Logged) -> tuple[np.ndarray, np.ndarray] | None:
     """Return smoothed training and validation loss at 60 even places of the validation's steps, both of shape (60,)."""
     train, val = logged.curve("train_loss"), logged.curve("val_loss")
     if train is None or val is None or len(val.bins) < 4:
         return None
-    at = np.interp(val.bin_steps, train.bin_steps, smooth(train.bins))
-    return val.evenly(at), val.evenly(smooth(val.bins))
+    at = np.interp(val.bin_steps, train.bin_steps, train.calm)
+    return val.evenly(at), val.evenly(val.calm)
 
 
 def shares(curve: Curve) -> np.ndarray:
@@ -34,7 +35,7 @@ def rise(logged: Logged, _: str) -> Value:
     if both is None:
         return None
     val = both[1]
-    end = float(np.median(val[-max(2, len(val) // 8) :]))
+    end = median(val[-max(2, len(val) // 8) :])
     return (end - float(val.min())) / max(abs(float(val.min())), 1e-12)
 
 
@@ -45,7 +46,7 @@ def rise_noise(logged: Logged, _: str) -> Value:
     if both is None or curve is None:
         return None
     val = both[1]
-    end = float(np.median(val[-max(2, len(val) // 8) :]))
+    end = median(val[-max(2, len(val) // 8) :])
     return (end - float(val.min())) / max(curve.noise, 1e-6 * abs(float(val.min())), 1e-12)
 
 
@@ -56,7 +57,7 @@ def rise_of_drop(logged: Logged, _: str) -> Value:
     if both is None:
         return None
     val = both[1]
-    end, best = float(np.median(val[-max(2, len(val) // 8) :])), float(val.min())
+    end, best = median(val[-max(2, len(val) // 8) :]), float(val.min())
     return (end - best) / max(float(val[0]) - best, 0.05 * abs(best), 1e-12)
 
 
@@ -155,7 +156,7 @@ def metric_level(logged: Logged, series: str) -> Value:
     if curve is None or curve.sign > 0:
         return None
     values = shares(curve)
-    return float(np.median(values[-max(2, len(values) // 8) :]))
+    return median(values[-max(2, len(values) // 8) :])
 
 
 @fact("best", "share", "{series}", *METRICS)

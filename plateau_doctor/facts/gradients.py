@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.series import MOST_BINS
 
@@ -91,14 +91,12 @@ def spike(logged: Logged, _: str) -> Value:
 @fact("gradients.nonfinite", "count", "layer_gradients")
 def nonfinite(logged: Logged, _: str) -> Value:
     """Logged gradient norms that were NaN or Inf, and non-finite gradient elements that a recorder counted."""
-    scalars = logged.run.scalars
-    counted = (
-        scalars[scalars["tag"].str.startswith("nonfinite/gradient")]["value"].sum() if len(scalars) else 0
-    )
-    norms = scalars[scalars["role"].isin(["grad_norm", "layer_grad_norm"])]["value"]
-    if not len(norms) and logged.layers("gradient") is None:
+    counters = [rows for tag, rows in logged.tags.items() if tag.startswith("nonfinite/gradient")]
+    norms = [rows for role in ("grad_norm", "layer_grad_norm") for rows in logged.tags_of(role).values()]
+    if not norms and logged.layers("gradient") is None:
         return None
-    return float(counted + (~np.isfinite(norms)).sum())
+    lost = sum(float((~np.isfinite(rows["value"].to_numpy())).sum()) for rows in norms)
+    return lost + sum(float(rows["value"].sum()) for rows in counters)
 
 
 @fact("gradients.zeros", "share", "gradient_histograms")
@@ -138,6 +136,7 @@ def _evenly(logged: Logged) -> np.ndarray | None:
     return np.asarray(np.interp(np.linspace(0, len(norms) - 1, MOST_BINS), np.arange(len(norms)), norms))
 
 
+@remembered
 def global_norms(logged: Logged) -> np.ndarray | None:
     """Return the global gradient norm over time: logged, else from the layers' norms."""
     curve = logged.curve("grad_norm")

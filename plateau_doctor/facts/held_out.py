@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from plateau_doctor.facts.gap import METRICS, pair, shares
-from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.loss import drop, first_level
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.roles import TEST, TRAIN, VALIDATION, words_of
 from plateau_doctor.series import noise_of
 
 
+@remembered
 def ratios(logged: Logged) -> np.ndarray | None:
     """Return validation loss over the training loss around it at each evaluation, shape (m,); both above 0."""
     train, val = logged.curve("train_loss"), logged.curve("val_loss")

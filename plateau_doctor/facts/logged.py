@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,9 @@ from plateau_doctor.run import Run
 from plateau_doctor.series import Curve, curve_from, finest_curve, primary_curve
 from plateau_doctor.siblings import Siblings
 
-__all__ = ["Logged", "smooth"]
+__all__ = ["Logged", "remembered"]
+
+Kept = TypeVar("Kept")
 
 LAYERED = {
     "gradient": "layer_grad_norm",
@@ -34,10 +38,33 @@ class Logged:
         self._curves: dict[str, Curve | None] = {}
         self._wides: dict[tuple[str, str], pd.DataFrame | None] = {}
         self._plateaus: dict[str, tuple[Plateau, ...]] = {}
+        self._rows: dict[str, pd.DataFrame] = {}
+        self.kept: dict[object, Any] = {}  # what `remembered` functions returned
+
+    @cached_property
+    def tags(self) -> dict[str, pd.DataFrame]:
+        """Each tag's rows of `scalars`, dead ones too, in the order logged."""
+        scalars = self.run.scalars
+        codes, tags = pd.factorize(scalars["tag"].to_numpy())
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        if len(starts) == len(tags):  # each tag's rows lie together: nothing needs to be copied
+            parts = [scalars.iloc[a:b] for a, b in zip(starts, [*starts[1:], len(codes)], strict=True)]
+        else:
+            order = np.argsort(codes, kind="stable")
+            ends = np.cumsum(np.bincount(codes, minlength=len(tags)))
+            parts = [scalars.take(one) for one in np.split(order, ends[:-1])]
+        return dict(zip(map(str, tags), parts, strict=True))
+
+    def tags_of(self, role: str) -> dict[str, pd.DataFrame]:
+        """Return the rows of each tag that has a role, dead ones too."""
+        return {tag: self.tags[tag] for tag in self._by_role.get(role, ())}
 
     def rows(self, role: str) -> pd.DataFrame:
         """Return the rows of `scalars` that have a role, dead ones too."""
-        return self._by_role.get(role, self.run.scalars.iloc[:0])
+        if role not in self._rows:
+            parts = list(self.tags_of(role).values())
+            self._rows[role] = parts[0] if len(parts) == 1 else self._in_order(parts)
+        return self._rows[role]
 
     def curve(self, role: str) -> Curve | None:
         """Return the curve of a role with at least three points, else None.
@@ -64,8 +91,8 @@ class Logged:
     @cached_property
     def finest(self) -> Curve | None:
         """The training loss as often as it was logged: of single batches where they were, else as `curve`."""
-        chosen, rows = self.curve("train_loss"), self.rows("train_loss")
-        return None if chosen is None else finest_curve(chosen, rows[rows["live"]])
+        chosen = self.curve("train_loss")
+        return None if chosen is None else finest_curve(chosen, self._live("train_loss"))
 
     @cached_property
     def epoch_length(self) -> float | None:
@@ -144,13 +171,28 @@ class Logged:
         return self._wides[kind, column]
 
     @cached_property
-    def _by_role(self) -> dict[str, pd.DataFrame]:
-        return {str(role): rows for role, rows in self.run.scalars.groupby("role", sort=False)}
+    def _by_role(self) -> dict[str, list[str]]:
+        """The tags of each role."""
+        found: dict[str, list[str]] = {}
+        for tag, rows in self.tags.items():
+            found.setdefault(str(rows["role"].iat[0]), []).append(tag)
+        return found
+
+    def _in_order(self, parts: list[pd.DataFrame]) -> pd.DataFrame:
+        return pd.concat(parts).sort_index(kind="stable") if parts else self.run.scalars.iloc[:0]
+
+    def _live(self, role: str) -> dict[str, pd.DataFrame]:
+        """Return the live rows of each tag that has a role and any."""
+        found = {}
+        for tag, rows in self.tags_of(role).items():
+            live = rows["live"].to_numpy(dtype=bool)
+            if live.any():
+                found[tag] = rows if live.all() else rows[live]
+        return found
 
     def _any_curve(self, role: str) -> Curve | None:
         if role not in self._curves:
-            rows = self.rows(role)
-            self._curves[role] = curve_from(role, rows[rows["live"]])
+            self._curves[role] = curve_from(role, self._live(role))
         return self._curves[role]
 
     def _layers(self, kind: str) -> pd.DataFrame | None:
@@ -192,9 +234,13 @@ def _wide(rows: pd.DataFrame, column: str) -> pd.DataFrame | None:
     return pd.DataFrame(wide, index=steps, columns=chosen) if np.isfinite(wide).any() else None
 
 
-def smooth(values: np.ndarray, width: int = 3) -> np.ndarray:
-    """Return the running median of `values` (n,), edges repeated; widths are odd."""
-    if len(values) < width:
-        return values
-    padded = np.pad(values, width // 2, mode="edge")
-    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1))
+def remembered(function: Callable[[Logged], Kept]) -> Callable[[Logged], Kept]:
+    """Make a function of a run's log keep what it returned, for several facts to share."""
+
+    @wraps(function)
+    def kept(logged: Logged) -> Kept:
+        if function not in logged.kept:
+            logged.kept[function] = function(logged)
+        return cast("Kept", logged.kept[function])
+
+    return kept

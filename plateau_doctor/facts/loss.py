@@ -6,22 +6,22 @@ import math
 
 import numpy as np
 
-from plateau_doctor.facts.logged import Logged, smooth
+from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.plateau import CONVERGED_DROP, state_of
-from plateau_doctor.series import Curve, noise_of
+from plateau_doctor.series import Curve, median, noise_of, smooth
 
 LOSSES = ("train_loss", "val_loss")
 
 
 def first_level(curve: Curve) -> float:
     """Return the level of the first 5 % of a curve, at least one bin."""
-    return float(np.median(curve.bins[: max(1, round(len(curve.bins) * 0.05))]))
+    return median(curve.bins[: max(1, round(len(curve.bins) * 0.05))])
 
 
 def last_level(curve: Curve) -> float:
     """Return the level of the last eighth of a curve, at least two bins."""
-    return float(np.median(curve.bins[-max(2, len(curve.bins) // 8) :]))
+    return median(curve.bins[-max(2, len(curve.bins) // 8) :])
 
 
 def late(curve: Curve) -> np.ndarray:
@@ -120,7 +120,7 @@ def jump(logged: Logged, series: str) -> Value:
     curve = logged.curve(series)
     if curve is None or len(curve.bins) < 4 or first_level(curve) == 0:
         return None
-    bins = smooth(curve.bins)
+    bins = curve.calm
     return float(np.max(bins - np.minimum.accumulate(bins))) / abs(first_level(curve))
 
 
@@ -220,7 +220,6 @@ def classes_of(logged: Logged) -> float | None:
     logged_count = logged.setting("classes", "num_classes", "n_classes", "num_labels")
     if logged_count is not None:
         return logged_count
-    rows = logged.rows("class_metric")
-    names = set(rows["tag"])
+    names = set(logged.tags_of("class_metric"))
     groups = {name.rpartition("/")[0] for name in names}
     return float(len(names) // len(groups)) if len(names) >= 2 else None

@@ -64,7 +64,7 @@ def was_logged(logged: Logged, need: str) -> bool:
     A fact can be None all the same: a learning rate that was never cut has no response to a cut.
     """
     if need in ROLES_NEEDED:
-        return any(len(logged.rows(role)) for role in ROLES_NEEDED[need])
+        return any(logged.tags_of(role) for role in ROLES_NEEDED[need])
     return OTHERWISE[need](logged)
 
 

@@ -13,8 +13,8 @@ ADAPTIVE = ("adam", "rmsprop", "adagrad", "lamb", "lion", "adafactor", "nadam")
 
 def peak_rate(logged: Logged) -> float | None:
     """Return the highest learning rate: from its curve, a single logged value, or the settings."""
-    rows = logged.rows("learning_rate")["value"]
-    finite = rows[np.isfinite(rows)]
+    values = logged.rows("learning_rate")["value"].to_numpy()
+    finite = values[np.isfinite(values)]
     if len(finite):
         return float(finite.max())
     return logged.setting("learning_rate", "lr", "optimizer_learning_rate", "lr0", "base_lr")

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.facts.logged import Logged, smooth
+from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.loss import first_level, guess_of
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import Curve
+from plateau_doctor.series import Curve, smooth
 
 LEFT = 0.1  # a shelf ends where the loss has lost this share of all it will lose
 
@@ -94,7 +94,7 @@ def _from_guess(logged: Logged, curve: Curve) -> tuple[np.ndarray, float]:
     """Return the smoothed loss at even places (n,) and the level it starts from: that of guessing, after a blow-up."""
     guess = guess_of(logged)
     first = first_level(curve)
-    return curve.evenly(smooth(curve.bins)), first if guess is None else min(first, 1.05 * guess)
+    return curve.evenly(curve.calm), first if guess is None else min(first, 1.05 * guess)
 
 
 @fact("start.first_layer", "ratio", "layer_gradients")
@@ -167,6 +167,7 @@ def activations_growth(logged: Logged, _: str) -> Value:
     return float((rms[-1] / rms[0]) ** (1 / (len(rms) - 1)))
 
 
+@remembered
 def activations_at_start(logged: Logged) -> np.ndarray | None:
     """Return the root mean square of each hidden layer's outputs at the first write, shape (layers,)."""
     mean, std = (logged.histogram_shares("activation", column) for column in ("mean", "std"))

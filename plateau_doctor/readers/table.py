@@ -121,14 +121,14 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
         ]
     )
     width = len(header)
-    cells = pd.DataFrame([(row + [""] * width)[:width] for row in body], columns=range(width), dtype="object")
-    kept: dict[str, pd.Series] = {}
-    for i, name in enumerate(header):
-        column, bad = _numbers(cells[i], comma=separator != ",")
+    columns = zip(*((row + [""] * width)[:width] for row in body), strict=True)
+    kept: dict[str, np.ndarray] = {}
+    for name, cells in zip(header, columns, strict=False):
+        column, bad = _numbers(cells, comma=separator != ",")
         if column is not None and name:
             kept[name] = column
         if bad and name:
-            first = ", ".join(f"row {row + 2}: {clipped(cells[i][row])!r}" for row in bad[:3])
+            first = ", ".join(f"row {row + 2}: {clipped(cells[row])!r}" for row in bad[:3])
             left = "" if column is not None else "; the column is left out"
             what = f"{len(bad)} cells of {clipped(name)!r} are no numbers{left}"
             problems.append(Problem(str(path), what, first))
@@ -151,9 +151,14 @@ def _header(cells: Sequence[str]) -> list[str]:
     return names
 
 
-def _numbers(cells: pd.Series, comma: bool) -> tuple[pd.Series | None, list[int]]:
+def _numbers(cells: Sequence[str], comma: bool) -> tuple[np.ndarray | None, list[int]]:
     """Return a column as floats and the rows that are no numbers among some; None where fewer than half are."""
-    plain = cells.str.strip()
+    if cells and not any("_" in cell for cell in cells):  # Python reads 1_000 as a number, people do not
+        try:
+            return np.array([float(cell) for cell in cells]), []
+        except ValueError:
+            pass
+    plain = pd.Series(cells, dtype="object").str.strip()
     if comma and plain.str.contains(r"^-?\d+,\d+$", regex=True).any():
         plain = plain.str.replace(",", ".", regex=False)
     plain = plain.str.removesuffix("%")
@@ -165,7 +170,7 @@ def _numbers(cells: pd.Series, comma: bool) -> tuple[pd.Series | None, list[int]
     if good == 0 or len(bad) > good:
         return None, [int(row) for row in bad] if good else []
     marked = numbers.where(numbers.notna() | written_nan, BLANK)
-    return marked, [int(row) for row in bad]
+    return marked.to_numpy(), [int(row) for row in bad]
 
 
 def _by_run(path: Path, table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
