@@ -26,7 +26,7 @@ from plateau_doctor.examination import analyze, load_rules
 from plateau_doctor.facts import Facts
 from plateau_doctor.run import Run, scalar_frame
 
-POINTS, EPOCHS, AT_ONCE = 20_000, 50, 50
+POINTS, EPOCHS, AT_ONCE = 20_000, 50, 500
 ONE_RUN, MANY_RUNS = 0.030, 60.0 / 10_000  # seconds
 SERIES = {
     "train/loss": "train_loss",

@@ -85,7 +85,6 @@ class Condition:
 
 def render(template: str, facts: Mapping[str, Value]) -> str:
     """Fill `{name}` and `{name:spec}` in; a fact that was not logged is shown as `?`."""
-
     parts = _fields(template)
     said = list(parts)
     for i in range(1, len(parts), 3):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -161,7 +162,8 @@ def primary_curve(run: Run, of: Callable[[str], Curve | None] | None = None) -> 
 
 def median(values: Array) -> float:
     """Return the median of `values` (n,), which are finite; several times as fast as numpy's for short ones."""
-    ranked, n = np.sort(values), len(values)
+    ranked, n = np.array(values), len(values)
+    ranked.sort()
     return float(ranked[n // 2]) if n % 2 else float(ranked[n // 2 - 1] + ranked[n // 2]) / 2
 
 
@@ -208,8 +210,8 @@ def _binned(steps: Array, values: Array, epochs: Array) -> tuple[Array, Array]:
     edges = np.linspace(steps[0], steps[-1], MOST_BINS + 1)
     bins = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, MOST_BINS - 1)
     starts = np.flatnonzero(np.diff(bins, prepend=-1))
-    parts = np.split(values, starts[1:])
-    return steps[starts], np.array([_trimmed(part) for part in parts])
+    cuts = [*starts.tolist(), len(values)]
+    return steps[starts], np.array([_trimmed(values[a:b]) for a, b in pairwise(cuts)])
 
 
 def _whole_epochs(epochs: Array) -> Array | None:
@@ -222,5 +224,6 @@ def _whole_epochs(epochs: Array) -> Array | None:
 def _trimmed(values: Array) -> float:
     if len(values) < 5:
         return float(np.mean(values))
-    ranked, outer = np.sort(values), -(-(len(values) - 1) // 10)
-    return float(np.mean(ranked[outer : len(ranked) - outer]))
+    ranked, outer = np.array(values), -(-(len(values) - 1) // 10)
+    ranked.sort()
+    return float(np.add.reduce(ranked[outer : len(ranked) - outer])) / (len(ranked) - 2 * outer)

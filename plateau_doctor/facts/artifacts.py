@@ -73,6 +73,8 @@ def crowded(logged: Logged, series: str) -> Value:
         return None
     rows = logged.tags[curve.tag]
     steps, values = rows["step"].to_numpy(), rows["value"].to_numpy()
+    if (np.diff(steps) > 0).all():
+        return 0.0
     kept = rows["live"].to_numpy(dtype=bool) & np.isfinite(values)
     order = np.lexsort((values[kept], steps[kept]))
     steps, values = steps[kept][order], values[kept][order]

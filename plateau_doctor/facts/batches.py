@@ -193,8 +193,9 @@ def periodic(logged: Logged, _: str) -> Value:
     if lags[0] <= 0:
         return 0.0
     lags = lags / lags[0] * n / (n - np.arange(len(lags)))
-    peaks = [lags[k] - max(0.0, lags[k // 2], lags[k // 2 + 1]) for k in range(5, len(lags))]
-    return float(max(peaks, default=0.0))
+    half = np.arange(5, len(lags)) // 2
+    peaks = lags[5:] - np.maximum(0.0, np.maximum(lags[half], lags[half + 1]))
+    return float(np.max(peaks)) if len(peaks) else 0.0
 
 
 def _detrended(values: np.ndarray) -> np.ndarray:
@@ -203,7 +204,8 @@ def _detrended(values: np.ndarray) -> np.ndarray:
     The ends, where no whole window fits, are left off.
     """
     width = len(values) // 8 | 1
-    trend = np.convolve(values, np.full(width, 1 / width), "valid")
+    sums = np.cumsum(np.concatenate([[0.0], values - values.mean()]))
+    trend = (sums[width:] - sums[:-width]) / width + values.mean()
     rough = values[width // 2 : len(values) - width // 2] - trend
     rough = rough - np.median(rough)
     spread = 1.4826 * float(np.median(np.abs(rough)))

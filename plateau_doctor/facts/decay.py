@@ -29,7 +29,8 @@ def turns(logged: Logged, _: str) -> Value:
         return None
     swing, count, falling = 0.1 * float(curve.values.max()), 0, False
     turn = float(curve.values[0])  # the last high, or the last low
-    for value in curve.values.tolist():
+    turning = np.flatnonzero(np.diff(np.sign(np.diff(curve.values)))) + 1  # between them nothing can turn
+    for value in [*curve.values[turning].tolist(), float(curve.values[-1])]:
         turn = min(turn, value) if falling else max(turn, value)
         if abs(value - turn) >= swing:
             count, falling, turn = count + int(falling), not falling, value

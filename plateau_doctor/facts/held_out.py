@@ -89,8 +89,9 @@ def same(logged: Logged, _: str) -> Value:
     train, val = logged.curve("train_loss"), logged.curve("val_loss")
     if train is None or val is None:
         return None
-    steps, here, there = np.intersect1d(train.steps, val.steps, return_indices=True)
-    return float(np.mean(train.values[here] == val.values[there])) if len(steps) >= 3 else None
+    at = np.minimum(np.searchsorted(train.steps, val.steps), len(train.steps) - 1)
+    both = train.steps[at] == val.steps
+    return float(np.mean(train.values[at][both] == val.values[both])) if both.sum() >= 3 else None
 
 
 @fact("gap.metric_always", "points", "val_metric")

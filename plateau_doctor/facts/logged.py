@@ -45,15 +45,13 @@ class Logged:
     def tags(self) -> dict[str, pd.DataFrame]:
         """Each tag's rows of `scalars`, dead ones too, in the order logged."""
         scalars = self.run.scalars
-        codes, tags = pd.factorize(scalars["tag"].to_numpy())
-        starts = np.flatnonzero(np.diff(codes, prepend=-1))
-        if len(starts) == len(tags):  # each tag's rows lie together: nothing needs to be copied
-            parts = [scalars.iloc[a:b] for a, b in zip(starts, [*starts[1:], len(codes)], strict=True)]
-        else:
-            order = np.argsort(codes, kind="stable")
-            ends = np.cumsum(np.bincount(codes, minlength=len(tags)))
-            parts = [scalars.take(one) for one in np.split(order, ends[:-1])]
-        return dict(zip(map(str, tags), parts, strict=True))
+        column = scalars["tag"].to_numpy(dtype=object)
+        starts = np.flatnonzero(np.append([True], column[1:] != column[:-1]))[: len(column)]
+        names = [str(tag) for tag in column[starts]]
+        if len(names) == len(set(names)):  # each tag's rows lie together: nothing needs to be copied
+            ends = [*starts[1:], len(column)]
+            return {name: scalars.iloc[a:b] for name, a, b in zip(names, starts, ends, strict=True)}
+        return {str(tag): rows for tag, rows in scalars.groupby("tag", sort=False)}
 
     def tags_of(self, role: str) -> dict[str, pd.DataFrame]:
         """Return the rows of each tag that has a role, dead ones too."""
@@ -166,8 +164,8 @@ class Logged:
     def histogram_shares(self, kind: str, column: str) -> pd.DataFrame | None:
         """Return a summary column (`zeros`, `edge`, `std` ...) of one kind of histogram, steps x layers."""
         if (kind, column) not in self._wides:
-            rows = self.run.histograms[self.run.histograms["kind"] == kind]
-            self._wides[kind, column] = _wide(rows, column)
+            rows = self.run.histograms
+            self._wides[kind, column] = _wide(rows[rows["kind"] == kind], column) if len(rows) else None
         return self._wides[kind, column]
 
     @cached_property

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
+
 from plateau_doctor.readers.joined import joined
 from plateau_doctor.readers.texts import clipped, compression
 from plateau_doctor.roles import roles_of
@@ -150,9 +152,9 @@ def _worth_a_word(file: Path, head: bytes) -> bool:
 
 
 def _with_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:
-    tags = list(dict.fromkeys(run.scalars["tag"]))
-    roles = roles_of(tags, tag_map)
-    role = run.scalars["tag"].map({tag: found for tag, (found, _) in roles.items()})
+    column = run.scalars["tag"].tolist()
+    roles = roles_of(list(dict.fromkeys(column)), tag_map)
+    role = pd.Series([roles[tag][0] for tag in column], index=run.scalars.index, dtype="object")
     reasons = {**{tag: why for tag, (_, why) in roles.items()}, **run.reasons}
-    scalars = run.scalars.assign(role=role.astype("object").where(role.notna(), None))
+    scalars = run.scalars.assign(role=role)
     return dataclasses.replace(run, scalars=scalars, reasons=reasons)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from plateau_doctor.run import Run
 
 __all__ = ["joined"]
 
+Losses = Mapping[str, list[np.ndarray]]
+Key = tuple[str, str, int, str]
+ROLES = ("val_loss", "train_loss")
+HEAD = 16
 FEWEST_POINTS = 3
 AGREE = 0.9
 TOLERANCE = 1e-4
@@ -24,14 +29,21 @@ def joined(runs: Iterable[Run]) -> list[Run]:
     Two logs are one run when a loss of both has the same values (to 1e-4, nine in ten, at least three points).
     """
     kept: list[Run] = []
+    losses: list[Losses] = []  # of those kept
+    seen: dict[Key, list[int]] = {}  # which of those kept begin with a value like this one
     for run in sorted(
         runs, key=lambda run: (-run.scalars["tag"].nunique() - len(run.histograms), run.source)
     ):
-        twin = next(
-            (i for i, other in enumerate(kept) if _same_place(run, other) and _same_values(run, other)), None
-        )
+        mine = _losses(run)
+        keys = _keys(run, mine)
+        alike = Counter(i for key in keys for i in seen.get(key, ()) if kept[i].source != run.source)
+        likely = sorted(i for i, hits in alike.items() if hits >= max(1, len(keys) // 8))
+        twin = next((i for i in likely if _same_values(mine, losses[i])), None)
         if twin is None:
+            for key in keys:
+                seen.setdefault(key, []).append(len(kept))
             kept.append(run)
+            losses.append(mine)
         else:
             other = kept[twin]
             why = f"{run.source} holds the same values and was left out"
@@ -40,27 +52,33 @@ def joined(runs: Iterable[Run]) -> list[Run]:
     return sorted(kept, key=lambda run: run.name)
 
 
-def _same_place(one: Run, other: Run) -> bool:
-    return _folder(one) == _folder(other) and one.source != other.source
+def _losses(run: Run) -> Losses:
+    """Return the values of each tag of the two losses, by role."""
+    scalars = run.scalars[run.scalars["role"].isin(ROLES)]
+    found: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
+    for _, rows in scalars.groupby("tag", sort=False):
+        found[str(rows["role"].iat[0])].append(rows["value"].to_numpy())
+    return found
 
 
-def _folder(run: Run) -> Path:
+def _keys(run: Run, losses: Losses) -> list[Key]:
+    """Return a mark for each of the first values: those of two logs of one run are nearly all the same.
+
+    Only runs that share some are compared, so that a folder of thousands takes seconds.
+    """
     source = Path(run.source)
-    return source if source.is_dir() else source.parent
+    folder = str(source if source.is_dir() else source.parent)
+    return [
+        (folder, role, place, f"{value:.2e}")
+        for role, curves in losses.items()
+        for curve in curves
+        for place, value in enumerate(curve[:HEAD].tolist())
+        if math.isfinite(value)
+    ]
 
 
-def _same_values(one: Run, other: Run) -> bool:
-    for role in ("val_loss", "train_loss"):
-        for a in _series(one, role):
-            for b in _series(other, role):
-                if _agree(a, b):
-                    return True
-    return False
-
-
-def _series(run: Run, role: str) -> list[np.ndarray]:
-    rows: pd.DataFrame = run.scalars[run.scalars["role"] == role]
-    return [group["value"].to_numpy() for _, group in rows.groupby("tag", sort=False)]
+def _same_values(one: Losses, other: Losses) -> bool:
+    return any(_agree(a, b) for role in ROLES for a in one[role] for b in other[role])
 
 
 def _agree(one: np.ndarray, other: np.ndarray) -> bool:
