@@ -143,7 +143,6 @@ def _outcome(config: Config, logs: dict[tuple[str, int, int], Logs]) -> dict[str
     early = [
         np.nan_to_num(logs[config.name, 0, seed]["best_test"], nan=20.0).tolist() for seed in range(SEEDS)
     ]
-    kept_falling = [_kept_falling(logs[config.name, 0, seed]) for seed in range(SEEDS)]
     return {
         "name": config.name,
         "injected": config.injected,
@@ -153,21 +152,12 @@ def _outcome(config: Config, logs: dict[tuple[str, int, int], Logs]) -> dict[str
         "arms": [list(arm.causes) for arm in config.arms],
         "ends": ends,
         "early": early,
-        "train_fell_on": kept_falling,
     }
 
 
 def _end(logs: Logs) -> list[float]:
     """Return clean loss and error, means of the last two epochs."""
     return [float(v) for v in np.nan_to_num(logs["test"][-2:], nan=20.0).mean(0)]
-
-
-def _kept_falling(logs: Logs) -> float:
-    """Return training loss at the best epoch over that at the end: above 1 where it fell on."""
-    per_epoch = logs["loss"].reshape(len(logs["val_loss"]), -1).mean(1)
-    at = int(logs["best_epoch"])
-    best, end = np.mean(per_epoch[max(0, at - 1) : at + 2]), np.mean(per_epoch[-2:])
-    return float(best / end) if np.isfinite(best) and np.isfinite(end) and end > 0 else 0.0
 
 
 def _small(values: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trainings.derived import labels_of, logged_run, spoilt
+from trainings.derived import labels_of, logged_run, overfitted, spoilt
 
 from plateau_doctor.facts import Facts, known_facts
 
@@ -64,7 +64,7 @@ def _logs(job: tuple[Path, Mapping[str, Any], Sequence[str]]) -> list[Log]:
 def logs_of(unit: Path, outcome: Mapping[str, Any], names: Sequence[str]) -> Iterator[Log]:
     """Yield the facts called `names` of every log of one configuration."""
     name, setup = outcome["name"], outcome["setup"]
-    labels, undecided = labels_of(outcome)
+    labels, undecided = labels_of(outcome, overfitted(unit.parent, outcome))
     sound = not (labels or undecided or outcome["injected"] or outcome["artifact"])
     with np.load(unit / f"{name}.npz") as file:
         arrays = {key: file[key] for key in file.files}

@@ -29,7 +29,8 @@ __all__ = [
 KEPT = ("state.name",)  # what is known of a run whatever was logged
 GAPS = "gaps"  # axis of the copies that some of what was logged is missing from
 OFTEN_MISSING = 0.3  # chance that a kind of log is left out of a second copy
-RISES = 0.05  # rise of the validation loss, training falling on, by which overfitting is open at least
+BY_SEED = "overfitting"  # what one seed of a configuration has and another has not
+MARKS = {"labels": "1", "undecided": "?"}
 MADE = ("loss_rate",)
 RICHER = {"norm": "rich", "accuracy": "rate", "val": "rate", "loss": "rate"}
 
@@ -41,8 +42,8 @@ class Table:
     Attributes:
         facts: One row a log, one column a fact; None or NaN where not logged.
         rows: Beside it: name, seed, level, axis.
-        configs: One row a configuration, by name: task, architecture, and the sets of causes injected, labels,
-            undecided.
+        configs: One row a configuration, by name: task, architecture, the sets of causes injected, labels,
+            undecided, and a mark for each seed (0, 1, ?) whether it overfitted.
     """
 
     facts: pd.DataFrame
@@ -75,6 +76,10 @@ class Table:
         )
 
     def _in(self, column: str, cause: str) -> np.ndarray:
+        if cause == BY_SEED and column in MARKS:
+            marks = self.rows["name"].map(self.configs["overfitted"])
+            each = [own[seed] == MARKS[column] for own, seed in zip(marks, self.rows["seed"], strict=True)]
+            return np.array(each, dtype=bool)
         holds = self.configs[column].map(lambda causes: cause in causes)
         return self.rows["name"].map(holds).to_numpy(dtype=bool)
 
@@ -82,17 +87,12 @@ class Table:
 def read_table(folder: Path) -> Table:
     """Read `facts.csv.gz` and `labels.csv.gz`, as `benchmarks/corpus.py table` writes them."""
     frame = pd.read_csv(folder / "facts.csv.gz", low_memory=False)
-    configs = pd.read_csv(folder / "labels.csv.gz", keep_default_na=False).set_index("name")
+    configs = pd.read_csv(folder / "labels.csv.gz", keep_default_na=False, dtype={"overfitted": str})
+    configs = configs.set_index("name")
     configs["labels"] = configs["labels"].map(lambda text: frozenset(p.split(":")[0] for p in text.split()))
     for column in ("injected", "undecided"):
         configs[column] = configs[column].map(lambda text: frozenset(text.split()))
     keys = ["name", "seed", "level", "axis"]
-    ends = frame[frame["level"] == "rich"].groupby("name")[["val_loss.rise", "gap.train_gain"]].median()
-    rise = ends["val_loss.rise"].where(ends["gap.train_gain"] > RISES).reindex(configs.index)
-    configs["undecided"] = [
-        (undecided | {"overfitting"}) - labels if over > RISES else undecided
-        for undecided, labels, over in zip(configs["undecided"], configs["labels"], rise, strict=True)
-    ]
     return Table(frame.drop(columns=keys), frame[keys], configs)
 
 

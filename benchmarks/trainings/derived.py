@@ -21,26 +21,20 @@ from plateau_doctor.facts import Facts, known_facts
 from plateau_doctor.run import HISTOGRAM_COLUMNS, SCALAR_COLUMNS, Run
 from trainings.tasks import task
 
-__all__ = ["LEVELS", "labels_of", "logged_run", "row_of", "variants", "write_tables"]
+__all__ = ["LEVELS", "labels_of", "logged_run", "overfitted", "row_of", "variants", "write_tables"]
 
 LEVELS = ("loss", "val", "accuracy", "rate", "norm", "rich")
-WIDE = (("rich", "epoch"), ("rate", "epoch"))  # made of every seed
-SOME = 3  # of these are made of the first seed, taken in turn; all of every third configuration
+AXES = ("epoch", "step", "thinned", "resumed")
+WIDE = (("rich", "epoch"), *(("rate", axis) for axis in AXES))  # made of every seed
+SOME = 4  # of these are made of the first seed, taken in turn; all of every third configuration
 VARIANTS = (
-    *(("rich", "step"), ("rich", "thinned"), ("rich", "resumed"), ("norm", "epoch"), ("norm", "step")),
-    *(
-        ("rate", "step"),
-        ("rate", "thinned"),
-        ("rate", "resumed"),
-        ("accuracy", "epoch"),
-        ("accuracy", "step"),
-    ),
-    *(("val", "epoch"), ("val", "step"), ("loss", "epoch"), ("loss", "step")),
+    *(("rich", axis) for axis in AXES[1:]),
+    *((level, axis) for level in ("norm", "accuracy", "val", "loss") for axis in AXES[:2]),
 )
 GAIN = math.log(1.1)
 SOME_GAIN = 0.03
 FAR = 3.0  # times the usual clean loss, at which a training without a fault put in counts as gone wrong
-FELL_ON = 1.05  # training loss at the best epoch over that at the end, from which a later rise is overfitting
+FELL_ON, GAP = 1.05, 1.1  # training loss at the best epoch, and validation loss at the end, over training loss then
 KINDS = ("gradient", "weight", "activation")
 Logs = Mapping[str, np.ndarray]
 Column = tuple[str, str, np.ndarray, np.ndarray, np.ndarray]  # tag, role, steps, epochs, values
@@ -51,7 +45,8 @@ def write_tables(folder: Path, into: Path, jobs: int) -> None:
     into.mkdir(exist_ok=True)
     units = sorted(file.parent for file in folder.glob("*/done"))
     outcomes = [one for unit in units for one in json.loads((unit / "outcomes.json").read_text())]
-    _write(into / "labels.csv.gz", _labels_table(outcomes))
+    marks = {one["name"]: overfitted(folder, one) for one in outcomes}
+    _write(into / "labels.csv.gz", _labels_table(outcomes, marks))
     made_by = _fingerprint()
     with ProcessPoolExecutor(jobs) as pool:
         parts = list(pool.map(_unit_rows, [(unit, made_by) for unit in units]))
@@ -91,17 +86,16 @@ def _unit_rows(job: tuple[Path, str]) -> str:
     return kept.read_text()
 
 
-def labels_of(outcome: Mapping[str, Any]) -> tuple[dict[str, float], set[str]]:
+def labels_of(outcome: Mapping[str, Any], marks: str) -> tuple[dict[str, float], set[str]]:
     """Return the causes that a configuration has, with the gain of undoing each as a log-ratio, and the undecided.
 
     Judged by clean loss; by clean error where that gained and the loss did not get worse. An artifact of the
     log is a label by construction. Undecided is a cause whose undoing gained something, but not clearly, and one
-    of two injected together whose undoing alone did not help.
+    of two injected together whose undoing alone did not help. `marks` tells of each seed whether it `overfitted`:
+    most have to.
     """
     ends = np.array(outcome["ends"], dtype=float)
     arms = [(tuple(causes), ends[i]) for i, causes in enumerate(outcome["arms"], start=1)]
-    if float(np.median(outcome["train_fell_on"])) > FELL_ON:
-        arms.append((("overfitting",), np.array(outcome["early"], dtype=float)))
     found: dict[str, float] = {}
     undecided: set[str] = set()
     for causes, undone in arms:
@@ -111,9 +105,44 @@ def labels_of(outcome: Mapping[str, Any]) -> tuple[dict[str, float], set[str]]:
                 found[cause] = max(gain, found.get(cause, 0.0))
             elif gain > SOME_GAIN or (cause in outcome["injected"] and len(outcome["injected"]) > 1):
                 undecided.add(cause)
+    if marks.count("1") > len(marks) / 2:
+        found["overfitting"] = _gain(ends[0], np.array(outcome["early"], dtype=float))[0]
+    elif marks.strip("0"):
+        undecided.add("overfitting")
     if outcome["artifact"]:
         found["logging_artifact"] = math.inf
     return found, undecided - set(found)
+
+
+def overfitted(folder: Path, outcome: Mapping[str, Any]) -> str:
+    """Return a mark for each seed of a configuration: 1 where it overfitted, 0 where not, ? where it is open.
+
+    It did where stopping at the epoch of the best validation loss would have ended clearly better on clean held-out
+    data, the training loss fell on from there, and the validation loss ended above it. All are means over an eighth
+    of the epochs: a single epoch is luck. It is open where held-out data is not what was trained on.
+    """
+    name = outcome["name"]
+    with np.load(folder / name.rpartition("-")[0] / f"{name}.npz") as file:
+        names = ("loss", "val_loss", "test")
+        marks = "".join(_mark(*(file[f"{key}/{seed}"] for key in names)) for seed in range(3))
+    return marks.replace("1", "?") if outcome["setup"]["mismatch"] else marks
+
+
+def _mark(loss: np.ndarray, val_loss: np.ndarray, test: np.ndarray) -> str:
+    width = max(3, len(val_loss) // 8)
+    test = np.nan_to_num(test, nan=20.0)
+    curves = np.stack([
+        _epoch_means(loss, len(loss) // len(val_loss)), val_loss, np.log(np.clip(test[:, 0], 1e-3, 20)), np.log(test[:, 1] + 0.02),
+    ])  # fmt: skip
+    means = np.stack([np.convolve(curve, np.full(width, 1 / width), mode="valid") for curve in curves])
+    best, end = means[:, int(np.argmin(np.nan_to_num(means[1], nan=np.inf)))], means[:, -1]
+    wavering = np.std(np.diff(curves[2:]), axis=1) / math.sqrt(width)  # two standard errors of a difference of means
+    gains, bars = end[2:] - best[2:], np.maximum(GAIN, wavering)
+    fell_on, above = best[0] / end[0], end[1] / end[0]  # a comparison with NaN is false
+    clear = any(gains[i] > bars[i] and gains[1 - i] > -GAIN for i in range(2))
+    if clear and fell_on > FELL_ON and above > GAP:
+        return "1"
+    return "?" if fell_on > 1 and float(gains.max()) > FELL_ON - 1 else "0"
 
 
 def _gain(base: np.ndarray, undone: np.ndarray) -> tuple[float, bool]:
@@ -127,7 +156,7 @@ def _gain(base: np.ndarray, undone: np.ndarray) -> tuple[float, bool]:
     return float(max(loss.mean(), error.mean())), False
 
 
-def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
+def _labels_table(outcomes: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     usual = _usual_ends(outcomes)
@@ -140,6 +169,7 @@ def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
             "severity",
             "labels",
             "undecided",
+            "overfitted",
             "undone",
             "loss",
             "error",
@@ -148,13 +178,13 @@ def _labels_table(outcomes: Sequence[Mapping[str, Any]]) -> str:
     for one in outcomes:
         ends = np.array(one["ends"], dtype=float)
         arms = ["", *("+".join(causes) for causes in one["arms"])]
-        labels, undecided = labels_of(one)
+        labels, undecided = labels_of(one, marks[one["name"]])
         if not one["injected"] and not labels and _end(one) > FAR * usual[_unit_of(one)]:
             undecided |= {"lr_too_high", "lr_too_low"}  # it went wrong by itself, and nothing tells why
         writer.writerow([
             one["name"], one["setup"]["task"], one["setup"]["architecture"], " ".join(one["injected"]), one["severity"],
             " ".join(f"{cause}:{min(gain, 99):.2f}" for cause, gain in sorted(labels.items())),
-                " ".join(sorted(undecided)),
+                " ".join(sorted(undecided)), marks[one["name"]],
             "|".join(arms),
             "|".join(" ".join(f"{v:.3g}" for v in arm[:, 0]) for arm in ends),
             "|".join(" ".join(f"{v:.3g}" for v in arm[:, 1]) for arm in ends),

@@ -20,6 +20,7 @@ __all__ = ["ARTIFACTS", "RECIPES", "Arm", "Config", "plan", "sound"]
 Rng = np.random.Generator
 Rates = Mapping[tuple[str, str, str], float]
 PRESETS = ((32, 20, 25), (16, 30, 18), (64, 10, 50), (32, 16, 45))  # batch, steps an epoch, epochs
+MORE_PRESETS = (*PRESETS, (128, 8, 90), (32, 40, 30), (8, 60, 14), (64, 12, 80))  # of the second round
 SHORT = (32, 20, 8)
 LONG = (32, 16, 60)
 ARTIFACTS = ("running_mean", "moving_average_from_0", "cached_validation", "summed_over_batches")
@@ -70,8 +71,14 @@ def is_classifier(one: Setup) -> bool:
     return task(one.task).classes > 0
 
 
-def sound(name: str, architecture: str, rng: Rng, rates: Rates) -> tuple[Setup, float]:
-    """Return a setup as a careful author would choose it, and the best rate for its optimizer."""
+def sound(
+    name: str, architecture: str, rng: Rng, rates: Rates, varied: bool = False
+) -> tuple[Setup, float]:
+    """Return a setup as a careful author would choose it, and the best rate for its optimizer.
+
+    A `varied` one is of another size: narrower or wider, shallower or deeper, on less data or all of it, in more
+    or fewer steps; so that sizes alone tell nothing.
+    """
     optimizer = str(rng.choice(["sgd", "momentum", "adam", "adamw"], p=[0.15, 0.35, 0.3, 0.2]))
     family = "adam" if optimizer.startswith("adam") else "momentum"
     rate = rates[name, architecture, family] * (10 if optimizer == "sgd" else 1)
@@ -100,6 +107,17 @@ def sound(name: str, architecture: str, rng: Rng, rates: Rates) -> tuple[Setup, 
         dropout=float(rng.choice([0, 0.1, 0.25], p=[0.7, 0.2, 0.1])),
         weight_decay=float(rng.choice([0, 1e-4, 1e-3], p=[0.6, 0.2, 0.2])),
     )
+    if not varied:
+        return one, rate
+    widths = [0.5, 1, 2, 4] if architecture == "mlp" else [0.75, 1, 1.5, 2]
+    batch, steps, epochs = MORE_PRESETS[rng.integers(len(MORE_PRESETS))]
+    width = float(rng.choice(widths))
+    rate = rate / max(1.0, width) ** 0.5
+    one = replace(
+        one, width=width, lr=float(rate * 10 ** rng.uniform(-0.25, 0.25)), batch=batch, steps_per_epoch=steps,
+        epochs=epochs, samples=min(most, int(rng.choice([300, 640, 1000, most]))),
+        depth=one.depth if architecture in ("rnn", "resnet") else int(rng.choice([1, 2] if architecture == "attention" else [1, 2, 4] if plain(one) else [2, 3])),
+    )  # fmt: skip
     return one, rate
 
 
@@ -305,7 +323,7 @@ def overfitting(one: Setup, rng: Rng, rate: float) -> tuple[Setup, list[Arm], st
     bad = replace(
         one, batch=batch, steps_per_epoch=steps, epochs=epochs, samples=int(rng.choice([120, 200, 300])), dropout=0.0,
         weight_decay=0.0, lr=rate * float(rng.choice([1, 2])), schedule="constant",
-        width=2.0 if one.architecture == "mlp" else 1.0,
+        width=max(one.width, 2.0) if one.architecture == "mlp" else one.width,
     )  # fmt: skip
     return (
         bad,
@@ -348,7 +366,8 @@ PAIRS = (
 )  # fmt: skip
 
 
-CHEAP = ("mlp", "rnn", "attention")  # trained in a second round of configurations too
+AGAIN = ("mlp", "rnn", "attention", "cnn")  # trained in a second round of configurations too, of other sizes
+SHARES = {"mlp": 0.75, "rnn": 1.0}  # of the causes that a unit has room for; half where training is dear
 
 
 def plan(rates: Rates, size: float = 1.0) -> Iterator[tuple[str, list[Config]]]:
@@ -360,22 +379,23 @@ def plan(rates: Rates, size: float = 1.0) -> Iterator[tuple[str, list[Config]]]:
     units = [(name, architecture) for name in TASKS for architecture in ARCHITECTURES[task(name).kind]]
     for again in ("", "_2"):
         for name, architecture in units:
-            if not again or architecture in CHEAP:
-                yield f"{name}-{architecture}{again}", list(_unit(name, architecture, again, rates, size))
+            if not again or architecture in AGAIN:
+                share = size * SHARES.get(architecture, 0.5)
+                yield f"{name}-{architecture}{again}", list(_unit(name, architecture, again, rates, share))
 
 
 def _unit(name: str, architecture: str, again: str, rates: Rates, size: float) -> Iterator[Config]:
     rng = np.random.default_rng(sum(map(ord, name + architecture + again)))
     unit = f"{name}-{architecture}{again}"
     wanted = [*rng.permutation(list(RECIPES)), *rng.permutation(list(RECIPES))[:8]]
-    healthy, number = 0, 0
+    healthy, number, varied = 0, 0, bool(again)
     for i, cause in enumerate(wanted[: round(len(wanted) * size)]):
-        made = _spoilt(name, architecture, rng, rates, str(cause))
+        made = _spoilt(sound(name, architecture, rng, rates, varied), rng, str(cause))
         for injected, severity, setup, arms in made:
             yield Config(f"{unit}-{number:03d}", injected, severity, setup, arms)
             number += 1
         if i % 2 == 0 or i % 7 == 0:
-            setup, rate = sound(name, architecture, rng, rates)
+            setup, rate = sound(name, architecture, rng, rates, varied)
             if healthy % 3 == 1:
                 setup = replace(setup, batch=SHORT[0], steps_per_epoch=SHORT[1], epochs=SHORT[2])
             artifact = ARTIFACTS[(healthy // 4) % len(ARTIFACTS)] if healthy % 8 == 3 else ""
@@ -387,9 +407,9 @@ def _unit(name: str, architecture: str, again: str, rates: Rates, size: float) -
 
 
 def _spoilt(
-    name: str, architecture: str, rng: Rng, rates: Rates, cause: str
+    chosen: tuple[Setup, float], rng: Rng, cause: str
 ) -> Iterator[tuple[tuple[str, ...], str, Setup, tuple[Arm, ...]]]:
-    setup, rate = sound(name, architecture, rng, rates)
+    setup, rate = chosen
     made = RECIPES[cause](setup, rng, rate)
     if made is None:
         return

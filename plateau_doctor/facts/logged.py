@@ -49,7 +49,7 @@ class Logged:
         starts = np.flatnonzero(np.append([True], column[1:] != column[:-1]))[: len(column)]
         names = [str(tag) for tag in column[starts]]
         if len(names) == len(set(names)):  # each tag's rows lie together: nothing needs to be copied
-            ends = [*starts[1:], len(column)]
+            ends = [*starts[1:], len(column)][: len(starts)]
             return {name: scalars.iloc[a:b] for name, a, b in zip(names, starts, ends, strict=True)}
         return {str(tag): rows for tag, rows in scalars.groupby("tag", sort=False)}
 
