@@ -25,8 +25,9 @@ __all__ = ["LEVELS", "labels_of", "logged_run", "overfitted", "row_of", "variant
 
 LEVELS = ("loss", "val", "accuracy", "rate", "norm", "rich")
 AXES = ("epoch", "step", "thinned", "resumed")
-WIDE = (("rich", "epoch"), *(("rate", axis) for axis in AXES))  # made of every seed
-SOME = 4  # of these are made of the first seed, taken in turn; all of every third configuration
+WIDE = (("rich", "epoch"), ("rate", "epoch"))  # made of every seed
+FIRST = tuple(("rate", axis) for axis in AXES[1:])  # made of the first seed
+SOME = 4  # of these are made of the first seed too, taken in turn; all of every third configuration
 VARIANTS = (
     *(("rich", axis) for axis in AXES[1:]),
     *((level, axis) for level in ("norm", "accuracy", "val", "loss") for axis in AXES[:2]),
@@ -138,7 +139,8 @@ def _mark(loss: np.ndarray, val_loss: np.ndarray, test: np.ndarray) -> str:
     best, end = means[:, int(np.argmin(np.nan_to_num(means[1], nan=np.inf)))], means[:, -1]
     wavering = np.std(np.diff(curves[2:]), axis=1) / math.sqrt(width)  # two standard errors of a difference of means
     gains, bars = end[2:] - best[2:], np.maximum(GAIN, wavering)
-    fell_on, above = best[0] / end[0], end[1] / end[0]  # a comparison with NaN is false
+    with np.errstate(all="ignore"):
+        fell_on, above = best[0] / end[0], end[1] / end[0]  # a comparison with NaN is false
     clear = any(gains[i] > bars[i] and gains[1 - i] > -GAIN for i in range(2))
     if clear and fell_on > FELL_ON and above > GAP:
         return "1"
@@ -239,7 +241,7 @@ def variants(folder: Path, outcome: Mapping[str, Any]) -> Iterator[tuple[str, st
     for seed in range(3):
         logs = {key.split("/")[0]: value for key, value in arrays.items() if key.endswith(f"/{seed}")}
         logs = spoilt(logs, outcome["artifact"], outcome["setup"]["steps_per_epoch"])
-        for level, axis in (*WIDE, *(rest if seed == 0 else ())):
+        for level, axis in (*WIDE, *((*FIRST, *rest) if seed == 0 else ())):
             yield level, axis, seed, logged_run(name, logs, outcome["setup"], level, axis)
 
 
