@@ -366,8 +366,11 @@ PAIRS = (
 )  # fmt: skip
 
 
-AGAIN = ("mlp", "cnn")  # trained in a second round of configurations too, of other sizes, on these data sets
-ON = ("digits", "textures", "shapes", "patches", "cancer", "spirals", "clusters")
+ROUNDS = {  # what is trained in each; all but the first in other sizes
+    "": ("mlp", "cnn", "cnn_bn", "resnet", "rnn", "attention"),
+    "_2": ("mlp", "cnn", "cnn_bn", "resnet", "rnn", "attention"),
+    "_3": ("mlp", "cnn"),
+}
 SHARES = {"mlp": 0.75, "rnn": 1.0}  # of the causes that a unit has room for; half where training is dear
 
 
@@ -378,9 +381,9 @@ def plan(rates: Rates, size: float = 1.0) -> Iterator[tuple[str, list[Config]]]:
     the beginning of a larger one.
     """
     units = [(name, architecture) for name in TASKS for architecture in ARCHITECTURES[task(name).kind]]
-    for again in ("", "_2"):
+    for again, trained in ROUNDS.items():
         for name, architecture in units:
-            if not again or (architecture in AGAIN and name in ON):
+            if architecture in trained:
                 share = size * SHARES.get(architecture, 0.5)
                 yield f"{name}-{architecture}{again}", list(_unit(name, architecture, again, rates, share))
 
