@@ -30,7 +30,7 @@ KEPT = ("state.name",)  # what is known of a run whatever was logged
 GAPS = "gaps"  # axis of the copies that some of what was logged is missing from
 OFTEN_MISSING = 0.3  # chance that a kind of log is left out of a second copy
 BY_SEED = "overfitting"  # what one seed of a configuration has and another has not
-MARKS = {"labels": "1", "undecided": "?"}
+MARKS = {"labels": "1", "undecided": "?~"}
 MADE = ("loss_rate",)
 RICHER = {"norm": "rich", "accuracy": "rate", "val": "rate", "loss": "rate"}
 
@@ -43,7 +43,7 @@ class Table:
         facts: One row a log, one column a fact; None or NaN where not logged.
         rows: Beside it: name, seed, level, axis.
         configs: One row a configuration, by name: task, architecture, the sets of causes injected, labels,
-            undecided, and a mark for each seed (0, 1, ?) whether it overfitted.
+            undecided, and a mark for each seed (0, 1, ? and ~ where it is open) whether it overfitted.
     """
 
     facts: pd.DataFrame
@@ -78,7 +78,7 @@ class Table:
     def _in(self, column: str, cause: str) -> np.ndarray:
         if cause == BY_SEED and column in MARKS:
             marks = self.rows["name"].map(self.configs["overfitted"])
-            each = [own[seed] == MARKS[column] for own, seed in zip(marks, self.rows["seed"], strict=True)]
+            each = [own[seed] in MARKS[column] for own, seed in zip(marks, self.rows["seed"], strict=True)]
             return np.array(each, dtype=bool)
         holds = self.configs[column].map(lambda causes: cause in causes)
         return self.rows["name"].map(holds).to_numpy(dtype=bool)

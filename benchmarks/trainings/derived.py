@@ -36,6 +36,7 @@ GAIN = math.log(1.1)
 SOME_GAIN = 0.03
 FAR = 3.0  # times the usual clean loss, at which a training without a fault put in counts as gone wrong
 FELL_ON, GAP = 1.05, 1.1  # training loss at the best epoch, and validation loss at the end, over training loss then
+STUCK, FAR_ON, WIDE_GAP = 0.75, 1.1, 1.2  # best before this share of the run, and both ratios there
 KINDS = ("gradient", "weight", "activation")
 Logs = Mapping[str, np.ndarray]
 Column = tuple[str, str, np.ndarray, np.ndarray, np.ndarray]  # tag, role, steps, epochs, values
@@ -108,7 +109,7 @@ def labels_of(outcome: Mapping[str, Any], marks: str) -> tuple[dict[str, float],
                 undecided.add(cause)
     if marks.count("1") > len(marks) / 2:
         found["overfitting"] = _gain(ends[0], np.array(outcome["early"], dtype=float))[0]
-    elif marks.strip("0"):
+    elif marks.strip("0~"):
         undecided.add("overfitting")
     if outcome["artifact"]:
         found["logging_artifact"] = math.inf
@@ -116,11 +117,13 @@ def labels_of(outcome: Mapping[str, Any], marks: str) -> tuple[dict[str, float],
 
 
 def overfitted(folder: Path, outcome: Mapping[str, Any]) -> str:
-    """Return a mark for each seed of a configuration: 1 where it overfitted, 0 where not, ? where it is open.
+    """Return a mark for each seed of a configuration: 1 where it overfitted, 0 where not, ? or ~ where it is open.
 
     It did where stopping at the epoch of the best validation loss would have ended clearly better on clean held-out
     data, the training loss fell on from there, and the validation loss ended above it. All are means over an eighth
-    of the epochs: a single epoch is luck. It is open where held-out data is not what was trained on.
+    of the epochs: a single epoch is luck. It is open (?) where it gained something, but not clearly, and where held-out
+    data is not what was trained on; and a matter of words (~) where the validation loss stood still for a quarter of
+    the run, far above a training loss that fell on: stopping early gains nothing there, and many call it overfitting.
     """
     name = outcome["name"]
     with np.load(folder / name.rpartition("-")[0] / f"{name}.npz") as file:
@@ -136,7 +139,8 @@ def _mark(loss: np.ndarray, val_loss: np.ndarray, test: np.ndarray) -> str:
         _epoch_means(loss, len(loss) // len(val_loss)), val_loss, np.log(np.clip(test[:, 0], 1e-3, 20)), np.log(test[:, 1] + 0.02),
     ])  # fmt: skip
     means = np.stack([np.convolve(curve, np.full(width, 1 / width), mode="valid") for curve in curves])
-    best, end = means[:, int(np.argmin(np.nan_to_num(means[1], nan=np.inf)))], means[:, -1]
+    at = int(np.argmin(np.nan_to_num(means[1], nan=np.inf)))
+    best, end = means[:, at], means[:, -1]
     wavering = np.std(np.diff(curves[2:]), axis=1) / math.sqrt(width)  # two standard errors of a difference of means
     gains, bars = end[2:] - best[2:], np.maximum(GAIN, wavering)
     with np.errstate(all="ignore"):
@@ -144,7 +148,9 @@ def _mark(loss: np.ndarray, val_loss: np.ndarray, test: np.ndarray) -> str:
     clear = any(gains[i] > bars[i] and gains[1 - i] > -GAIN for i in range(2))
     if clear and fell_on > FELL_ON and above > GAP:
         return "1"
-    return "?" if fell_on > 1 and float(gains.max()) > FELL_ON - 1 else "0"
+    if fell_on > 1 and float(gains.max()) > FELL_ON - 1:
+        return "?"
+    return "~" if at < STUCK * means.shape[1] and fell_on > FAR_ON and above > WIDE_GAP else "0"
 
 
 def _gain(base: np.ndarray, undone: np.ndarray) -> tuple[float, bool]:
