@@ -33,6 +33,7 @@ ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")
 SHIFTED = "\u0a00"  # the end of a line in UTF-16 when its bytes are read one too early; else no character
 _BOMS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _WANDB = re.compile(r"^(?P<run>.+) - (?P<metric>[^-]+?)(?P<bound>__MIN|__MAX)?$")
+_OPEN = re.compile(r"""(?:^|[,;\t|])\s*"[^"]*$""")  # a quote that opens a cell and is never closed
 _NOTHING = frozenset({"", "none", "null", "na", "n/a", "-", "nan"})
 
 
@@ -108,6 +109,9 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
     header = _header(rows[0])
     if len(rows) < 2:
         return None, [Problem(str(path), "not a training log", "it has a header and no rows")]
+    cut = _OPEN.search(lines[-1]) if separator else None
+    if cut:
+        rows[-1][-1] = ""
     held = sum(map(len, rows))
     if len(header) * len(rows) > MOST_HOLES * held + HOLES_ALLOWED:
         why = f"{len(header)} columns over {len(rows) - 1} rows that hold {held - len(header)} cells between them"
@@ -120,6 +124,9 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
             for i, n in long
         ]
     )
+    if cut:
+        why = f"row {len(body) + 1}: the quote of its last cell is never closed, so the cell is left out"
+        problems.append(Problem(str(path), "cut within a cell", why))
     width = len(header)
     columns = zip(*((row + [""] * width)[:width] for row in body), strict=True)
     kept: dict[str, np.ndarray] = {}

@@ -297,6 +297,14 @@ def test_what_llm_c_and_nanogpt_print_is_read_with_its_validation(tmp_path: Path
     assert points(second, "loss") == points(second, "train_loss") == expected([0, 1, 2, 3, 4, 5])
 
 
+def test_a_table_cut_within_a_quoted_number_keeps_no_part_of_it(tmp_path: Path) -> None:
+    rows = [f'{i},"{v}"' for i, v in enumerate(LOSSES)]
+    put(tmp_path, "history.csv", "\n".join(["epoch,loss", *rows, '6,"1']))
+    run = the_run(tmp_path)
+    assert points(run, "loss") == expected([0, 1, 2, 3, 4, 5])
+    assert [problem.what for problem in run.problems] == ["cut within a cell"]
+
+
 def test_a_keras_history_whose_numbers_stand_in_quotes_is_read(tmp_path: Path) -> None:
     put(tmp_path, "history.json", json.dumps({"loss": [str(v) for v in LOSSES]}))
     assert points(the_run(tmp_path), "loss") == expected([0, 1, 2, 3, 4, 5])
