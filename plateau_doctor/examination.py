@@ -219,7 +219,8 @@ def _where(facts: Facts, state: State, plateaus: Sequence[Plateau]) -> str:
     if primary is None:
         return "no loss, metric or reward was logged"
     if state == "too_short":
-        return f"{len(primary.values)} points of {primary.tag} are too few to judge"
+        n = len(primary.values)
+        return f"{n} points of {primary.tag} are too few to judge" if n > 1 else f"one point of {primary.tag} alone"
     if state == "diverged":
         return f"{primary.tag} diverged"
     last = next((p for p in reversed(plateaus) if p.tag == primary.tag), None)

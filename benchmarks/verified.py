@@ -1,0 +1,263 @@
+"""How often `verify` is right on unmodified scripts, against the same scripts trained at full length with each fix.
+
+    python benchmarks/verified.py FOLDER [--pairs N] [--framework torch|keras] [--jobs 2]
+
+A pair is a script of `benchmarks/scripts/` with a net, a data set and a sickness. Its log is diagnosed; then the fixes
+of the ranked causes are tried, the likeliest first, until one is confirmed, as `plateau-doctor verify` does; and each
+of these and of two others drawn by chance is tried alone. The truth of a fix is the script trained at full length with
+it and without, on three seeds that no trial had: it helps where that gains the threshold of the verdict on average and
+two standard errors, and does not where it gains less on average; what lies between is left out. FOLDER keeps what was
+trained: a pair that is done is not trained again. Prints counts and Wilson's 95 % intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accuracy import wilson
+
+from plateau_doctor.examination import RunExamination, analyze, load_fixes, load_rules
+from plateau_doctor.fix import Change, Fix
+from plateau_doctor.letters import UsageError
+from plateau_doctor.runners.local import Local
+from plateau_doctor.trials.environment import environment
+from plateau_doctor.trials.launch import Launch
+from plateau_doctor.trials.length import length_of, onset_of
+from plateau_doctor.trials.plan import Budget, Plan
+from plateau_doctor.trials.protocol import Protocol
+from plateau_doctor.trials.score import comparable
+from plateau_doctor.trials.trial import Arm, Trial
+from plateau_doctor.verification import Verification, plan_of
+
+SCRIPTS = Path(__file__).parent / "scripts"
+NETS = (("digits", "cnn"), ("digits", "cnn_bn"), ("digits", "mlp"), ("tumors", "mlp"), ("waves", "gru"))
+SICK = (
+    "lr_too_low", "unnormalized_inputs", "over_regularized", "lr_too_high", "capacity_too_small", "unshuffled_data",
+    "class_imbalance", "small_dataset", "label_noise", "vanishing_gradients",
+)  # fmt: skip
+SEEDS, OTHERS, EARLY = 3, 2, 0.2
+NEEDS_FILES = ("transfer_learning", "unfreeze")
+UNSEEN = 100  # seeds of the truth begin here
+LOG_RATIO, POINT = 0.05, 1.0  # what is worth a change: as in plateau_doctor.verdict
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A script and what ails it."""
+
+    framework: str
+    data: str
+    net: str
+    sick: str
+
+    @property
+    def name(self) -> str:
+        return "-".join((self.framework, self.data, self.net, self.sick))
+
+    def command(self, logdir: Path) -> tuple[str, ...]:
+        """Return the training command of a user."""
+        flags = {"data": self.data, "net": self.net, "sick": self.sick, "logdir": str(logdir)}
+        script = SCRIPTS / f"fit_{self.framework}.py"
+        return (sys.executable, str(script), *(part for k, v in flags.items() for part in (f"--{k}", v)))
+
+
+def pairs() -> list[Pair]:
+    """Return all pairs, the frameworks, nets and sicknesses in turn."""
+    found = []
+    for i, sick in enumerate(SICK):
+        for j, (data, net) in enumerate(NETS):
+            applies = net == "mlp" if sick == "vanishing_gradients" else True
+            if applies and (net, sick) != ("gru", "unnormalized_inputs"):
+                found.append(Pair("torch" if (i + j) % 2 else "keras", data, net, sick))
+    return sorted(found, key=lambda pair: (NETS.index((pair.data, pair.net)) + SICK.index(pair.sick)) % 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=None, help="how many at most (default all)")
+    parser.add_argument("--framework", choices=("torch", "keras"), help="pairs of this one alone")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    args = parser.parse_args()
+    chosen = [pair for pair in pairs() if args.framework in (None, pair.framework)][: args.pairs]
+    told = []
+    for i, pair in enumerate(chosen):
+        file = args.folder / pair.name / "told.json"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(Bench(pair, file.parent, args.jobs).told(), indent=1))
+        told.append(json.loads(file.read_text()))
+        print(f"{i + 1}/{len(chosen)} {in_a_line(told[-1])}", file=sys.stderr, flush=True)
+    for line in table(told):
+        print(line)
+
+
+class Bench:
+    """Trains one pair: its run, the trials, and the truth.
+
+    Args:
+        pair: The pair.
+        folder: Where everything goes.
+        jobs: Arms at a time.
+    """
+
+    def __init__(self, pair: Pair, folder: Path, jobs: int) -> None:
+        self.pair, self.folder = pair, folder.absolute()
+        self.rules, self.runner = load_rules(), Local((), jobs)
+        self.kept: dict[tuple[bool, str], Trial] = {}
+        self.asked = 0
+
+    def told(self) -> dict[str, Any]:
+        """Return what the diagnosis named, what each verdict was, and what the truth is."""
+        logdir = self.folder / "run"
+        subprocess.run(self.pair.command(logdir), check=True, capture_output=True)
+        one = analyze([logdir], rules=self.rules).runs[0]
+        how = Verification(script=self.pair.command(logdir), seeds=SEEDS)
+        plan = plan_of(one, how, self.rules)
+        others = self._others(plan)
+        launches = self._launches(one, plan, how)
+        as_user, cost = self._tried(one, plan, launches)
+        alone = {}
+        for fix in (*plan.fixes, *others):
+            verdicts, _ = self._tried(one, replace(plan, fixes=(fix,)), launches)
+            alone[fix.id] = verdicts[0][1]
+        onset = min((onset_of(one.run, plateau) for plateau in one.plateaus), default=1.0)
+        return {
+            "pair": self.pair.name,
+            "state": one.state,
+            "causes": [d.cause for d in one.diagnoses],
+            "onset": onset,
+            "as_user": as_user,
+            "cost": cost,
+            "alone": alone,
+            "gains": {fix.id: self._gain(fix, launches) for fix in (*plan.fixes, *others)},
+        }
+
+    def _others(self, plan: Plan) -> list[Fix]:
+        """Return fixes that nothing speaks for, drawn by the name of the pair."""
+        left = [
+            fix for name, fix in sorted(load_fixes().items())
+            if fix.change is not None and fix not in plan.fixes and name not in NEEDS_FILES
+        ]  # fmt: skip
+        rng = np.random.default_rng(sum(map(ord, self.pair.name)))
+        return [left[i] for i in rng.permutation(len(left))[:OTHERS]]
+
+    def _launches(self, one: RunExamination, plan: Plan, how: Verification) -> dict[bool, Launch]:
+        """Return how arms are launched: trials at their budget (False), the truth at full length (True)."""
+        epochs = length_of(one.run).epochs
+        whole = Budget(None if epochs is None else int(epochs), None, 1.0, None, "the whole training")
+        return {
+            full: Launch(self.folder / name, budget, self.runner, lambda _: how.script, environment, 1800.0)
+            for full, name, budget in ((False, "trials", plan.budget), (True, "truth", whole))
+        }
+
+    def _tried(
+        self, one: RunExamination, plan: Plan, launches: dict[bool, Launch]
+    ) -> tuple[list[tuple[str, str]], float]:
+        """Return (fix, verdict) of each fix tried, and the arms' length together, in original runs."""
+        used: dict[str, Trial] = {}
+
+        def train(arms: Sequence[Arm]) -> Generator[Trial, None, None]:
+            for arm in arms:
+                used[arm.name] = self._trained(arm, launches[False], full=False)
+                yield used[arm.name]
+
+        length = length_of(one.run)
+        _, verdicts = Protocol(plan, train, length, lambda _: None).conduct()
+        shares = [length.share(trial.steps, trial.epochs) or 0.0 for trial in used.values()]
+        return [(verdict.fix, verdict.kind) for verdict in verdicts], sum(shares)
+
+    def _trained(self, arm: Arm, launch: Launch, full: bool) -> Trial:
+        key = (full, arm.name)
+        if key not in self.kept:
+            (self.kept[key],) = launch.train([arm])
+        return self.kept[key]
+
+    def _gain(self, fix: Fix, launches: dict[bool, Launch]) -> list[float] | str:
+        """Return mean effect and its standard error at full length, over the threshold; a word where it failed."""
+        seeds = range(UNSEEN, UNSEEN + SEEDS)
+        control = [self._trained(Arm(None, Change(), seed), launches[True], full=True) for seed in seeds]
+        change = fix.change or Change()
+        treated = [self._trained(Arm(fix.id, change, seed), launches[True], full=True) for seed in seeds]
+        broken = [trial for trial in (*control, *treated) if not trial.ran]
+        if broken:
+            return broken[0].outcome
+        scores = comparable(change, control, treated)
+        if isinstance(scores, str):
+            return scores
+        loss = scores.measure.unit == "log ratio"
+        effects = np.array([
+            np.log(max(p.control, 1e-8) / max(p.treated, 1e-8)) if loss else p.treated - p.control for p in scores.pairs
+        ])  # fmt: skip
+        effects = effects / (LOG_RATIO if loss else POINT)
+        return [float(effects.mean()), float(effects.std(ddof=1) / np.sqrt(len(effects)))]
+
+
+def helps(gain: list[float] | str) -> bool | None:
+    """Whether a fix helps at full length; None where that is not clear, or cannot be told."""
+    if isinstance(gain, str):
+        return None
+    mean, error = gain
+    if mean < 1.0:
+        return False
+    return True if mean > 2 * error else None
+
+
+def in_a_line(told: dict[str, Any]) -> str:
+    """Return what came of a pair."""
+    tried = ", ".join(f"{fix} {kind}" for fix, kind in told["as_user"]) or "nothing to try"
+    truth = ", ".join(f"{fix} {helps(gain)}" for fix, gain in told["gains"].items())
+    return f"{told['pair']}: {' '.join(told['causes'][:2]) or 'no cause'} | {tried} | truth: {truth}"
+
+
+def table(told: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the lines of the table of measures."""
+    verdicts = [(helps(one["gains"][fix]), kind) for one in told for fix, kind in one["alone"].items()]
+    useless = [kind == "confirmed" for truth, kind in verdicts if truth is False]
+    useful = [kind == "confirmed" for truth, kind in verdicts if truth is True]
+    refuted = [kind == "refuted" for truth, kind in verdicts if truth is True]
+    ended = [
+        any(kind == "confirmed" and helps(one["gains"][fix]) for fix, kind in one["as_user"]) for one in told
+    ]
+    could = [
+        hit for hit, one in zip(ended, told, strict=True) if any(helps(gain) for gain in one["gains"].values())
+    ]  # fmt: skip
+    lines = [f"{len(told)} pairs of script and sickness, {len(verdicts)} fixes tried on them"]
+    lines += [f"{'measure':64s} {'n':>4s} {'share':>7s}  95 % interval"]
+    for what, hits in (
+        ("confirmed among fixes that do not help at full length", useless),
+        ("confirmed among fixes that help at full length", useful),
+        ("refuted among fixes that help at full length", refuted),
+        ("pairs that end with a confirmed fix that really helps", ended),
+        ("  of those that any fix tried helps", could),
+    ):
+        low, high = wilson(sum(hits), len(hits))
+        share = f"{np.mean(hits):7.1%}" if hits else f"{'-':>7s}"
+        lines.append(f"{what:64s} {len(hits):4d} {share}  {low:.1%} to {high:.1%}")
+    for what, costs in (
+        ("cost to a verdict, in original runs, median", [one["cost"] for one in told if one["as_user"]]),
+        (
+            f"  where the plateau began before {EARLY:.0%}",
+            [o["cost"] for o in told if o["as_user"] and o["onset"] < EARLY],
+        ),
+    ):
+        lines.append(f"{what:64s} {len(costs):4d} {np.median(costs) if costs else float('nan'):7.2f}")
+    return lines
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(str(error))
