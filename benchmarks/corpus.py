@@ -1,6 +1,6 @@
 """Trains the corpus that the diagnosis is calibrated and judged on, and makes its table of facts and labels.
 
-    python benchmarks/corpus.py train FOLDER [--size 0.1] [--jobs 2]     resumable; torch; about three hours of two cores
+    python benchmarks/corpus.py train FOLDER [--size 0.1] [--jobs 2]     resumable; torch; some three hours of two cores
     python benchmarks/corpus.py table FOLDER                             writes benchmarks/corpus/*.csv.gz
 
 Labels are interventional: a configuration has a cause when the same training with that one thing undone ends

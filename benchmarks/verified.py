@@ -61,6 +61,7 @@ class Pair:
 
     @property
     def name(self) -> str:
+        """Framework, data, net and sickness."""
         return "-".join((self.framework, self.data, self.net, self.sick))
 
     def command(self, logdir: Path) -> tuple[str, ...]:

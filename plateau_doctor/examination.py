@@ -220,7 +220,7 @@ def _where(facts: Facts, state: State, plateaus: Sequence[Plateau]) -> str:
         return "no loss, metric or reward was logged"
     if state == "too_short":
         n = len(primary.values)
-        return f"{n} points of {primary.tag} are too few to judge" if n > 1 else f"one point of {primary.tag} is too few"
+        return f"{f'{n} points' if n > 1 else 'one point'} of {primary.tag} {'are' if n > 1 else 'is'} too few to judge"
     if state == "diverged":
         return f"{primary.tag} diverged"
     last = next((p for p in reversed(plateaus) if p.tag == primary.tag), None)

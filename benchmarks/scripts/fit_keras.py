@@ -1,5 +1,7 @@
 """Trains a small net with Keras, as people write it.
 
+For instance:
+
     python benchmarks/scripts/fit_keras.py --data digits --net cnn --sick lr_too_high --logdir logs/run
 """
 

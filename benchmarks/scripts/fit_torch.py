@@ -1,5 +1,7 @@
 """Trains a small net with torch, as people write it.
 
+For instance:
+
     python benchmarks/scripts/fit_torch.py --data digits --net cnn --sick lr_too_high --logdir logs/run
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -19,6 +22,8 @@ RATES = {"lr_too_high": 1.5, "lr_too_low": 3e-4}
 
 
 class Recurrent(nn.Module):
+    """Classifies a sequence by the state after its last step."""
+
     def __init__(self, channels: int, width: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.body = nn.GRU(channels, width, batch_first=True)
@@ -26,6 +31,7 @@ class Recurrent(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, classes) of sequences (n, steps, channels)."""
         return self.head(self.dropout(self.body(x)[0][:, -1]))
 
 
@@ -37,7 +43,7 @@ def build(net: str, data: Samples, sick: str) -> nn.Module:
     if net == "mlp":
         sizes = [int(torch.tensor(shape).prod()), *([1] if small else [48] * (5 if "vanish" in sick else 2))]
         bend = nn.Sigmoid if sick == "vanishing_gradients" else nn.ReLU
-        layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(a, b), bend())]
+        layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), bend())]
         return nn.Sequential(nn.Flatten(), *layers, nn.Dropout(dropout), nn.Linear(sizes[-1], data.classes))
     width = 1 if small else 12
     blocks: list[nn.Module] = []

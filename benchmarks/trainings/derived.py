@@ -35,7 +35,10 @@ VARIANTS = (
 GAIN = math.log(1.1)
 SOME_GAIN = 0.03
 FAR = 3.0  # times the usual clean loss, at which a training without a fault put in counts as gone wrong
-FELL_ON, GAP = 1.05, 1.1  # training loss at the best epoch, and validation loss at the end, over training loss then
+FELL_ON, GAP = (
+    1.05,
+    1.1,
+)  # training loss at the best epoch, and validation loss at the end, over training loss then
 STUCK, FAR_ON, WIDE_GAP = 0.75, 1.1, 1.2  # best before this share of the run, and both ratios there
 KINDS = ("gradient", "weight", "activation")
 Logs = Mapping[str, np.ndarray]
@@ -136,12 +139,15 @@ def _mark(loss: np.ndarray, val_loss: np.ndarray, test: np.ndarray) -> str:
     width = max(3, len(val_loss) // 8)
     test = np.nan_to_num(test, nan=20.0)
     curves = np.stack([
-        _epoch_means(loss, len(loss) // len(val_loss)), val_loss, np.log(np.clip(test[:, 0], 1e-3, 20)), np.log(test[:, 1] + 0.02),
+        _epoch_means(loss, len(loss) // len(val_loss)), val_loss,
+        np.log(np.clip(test[:, 0], 1e-3, 20)), np.log(test[:, 1] + 0.02),
     ])  # fmt: skip
     means = np.stack([np.convolve(curve, np.full(width, 1 / width), mode="valid") for curve in curves])
     at = int(np.argmin(np.nan_to_num(means[1], nan=np.inf)))
     best, end = means[:, at], means[:, -1]
-    wavering = np.std(np.diff(curves[2:]), axis=1) / math.sqrt(width)  # two standard errors of a difference of means
+    wavering = np.std(np.diff(curves[2:]), axis=1) / math.sqrt(
+        width
+    )  # two standard errors of a difference of means
     gains, bars = end[2:] - best[2:], np.maximum(GAIN, wavering)
     with np.errstate(all="ignore"):
         fell_on, above = best[0] / end[0], end[1] / end[0]  # a comparison with NaN is false

@@ -71,9 +71,7 @@ def is_classifier(one: Setup) -> bool:
     return task(one.task).classes > 0
 
 
-def sound(
-    name: str, architecture: str, rng: Rng, rates: Rates, varied: bool = False
-) -> tuple[Setup, float]:
+def sound(name: str, architecture: str, rng: Rng, rates: Rates, varied: bool = False) -> tuple[Setup, float]:
     """Return a setup as a careful author would choose it, and the best rate for its optimizer.
 
     A `varied` one is of another size: narrower or wider, shallower or deeper, on less data or all of it, in more
@@ -113,12 +111,18 @@ def sound(
     batch, steps, epochs = MORE_PRESETS[rng.integers(len(MORE_PRESETS))]
     width = float(rng.choice(widths))
     rate = rate / max(1.0, width) ** 0.5
+    lr = float(rate * 10 ** rng.uniform(-0.25, 0.25))
+    samples = min(most, int(rng.choice([300, 640, 1000, most])))
     one = replace(
-        one, width=width, lr=float(rate * 10 ** rng.uniform(-0.25, 0.25)), batch=batch, steps_per_epoch=steps,
-        epochs=epochs, samples=min(most, int(rng.choice([300, 640, 1000, most]))),
-        depth=one.depth if architecture in ("rnn", "resnet") else int(rng.choice([1, 2] if architecture == "attention" else [1, 2, 4] if plain(one) else [2, 3])),
+        one, width=width, lr=lr, batch=batch, steps_per_epoch=steps, epochs=epochs, samples=samples,
+        depth=one.depth if architecture in ("rnn", "resnet") else _depth(one, rng),
     )  # fmt: skip
     return one, rate
+
+
+def _depth(one: Setup, rng: Rng) -> int:
+    """Return a depth for a net of another size."""
+    return int(rng.choice([1, 2] if one.architecture == "attention" else [1, 2, 4] if plain(one) else [2, 3]))
 
 
 def _rate_arms(one: Setup, rate: float) -> list[Arm]:
@@ -366,11 +370,7 @@ PAIRS = (
 )  # fmt: skip
 
 
-ROUNDS: Mapping[str, Callable[[str, str], bool]] = {  # which nets on which data; all but the first in other sizes
-    "": lambda task, net: True,
-    "_2": lambda task, net: net not in ("cnn_bn", "resnet") or task in ("digits", "textures"),
-    "_3": lambda task, net: net == "mlp" and task not in ("teacher_3", "teacher_10", "impedance"),
-}
+ROUNDS = ("", "_2", "_3")  # all but the first train nets of other sizes
 SHARES = {"mlp": 0.75, "rnn": 1.0}  # of the causes that a unit has room for; half where training is dear
 
 
@@ -381,11 +381,18 @@ def plan(rates: Rates, size: float = 1.0) -> Iterator[tuple[str, list[Config]]]:
     the beginning of a larger one.
     """
     units = [(name, architecture) for name in TASKS for architecture in ARCHITECTURES[task(name).kind]]
-    for again, trained in ROUNDS.items():
+    for again in ROUNDS:
         for name, architecture in units:
-            if trained(name, architecture):
+            if _trained(name, architecture, again):
                 share = size * SHARES.get(architecture, 0.5)
                 yield f"{name}-{architecture}{again}", list(_unit(name, architecture, again, rates, share))
+
+
+def _trained(name: str, architecture: str, again: str) -> bool:
+    """Whether a unit is part of a round: those that are dear to train are so in the first alone."""
+    if again == "_2":
+        return architecture not in ("cnn_bn", "resnet") or name in ("digits", "textures")
+    return not again or (architecture == "mlp" and name not in ("teacher_3", "teacher_10", "impedance"))
 
 
 def _unit(name: str, architecture: str, again: str, rates: Rates, size: float) -> Iterator[Config]:
