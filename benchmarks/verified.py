@@ -117,7 +117,6 @@ class Bench:
         self.pair, self.folder = pair, folder.absolute()
         self.rules, self.runner = load_rules(), Local((), jobs)
         self.kept: dict[tuple[bool, str], Trial] = {}
-        self.asked = 0
 
     def told(self) -> dict[str, Any]:
         """Return what the diagnosis named, what each verdict was, and what the truth is."""
@@ -170,27 +169,31 @@ class Bench:
         used: dict[str, Trial] = {}
 
         def train(arms: Sequence[Arm]) -> Generator[Trial, None, None]:
-            for arm in arms:
-                used[arm.name] = self._trained(arm, launches[False], full=False)
-                yield used[arm.name]
+            for trial in self._trained(arms, launches[False], full=False):
+                used[trial.name] = trial
+                yield trial
 
         length = length_of(one.run)
         _, verdicts = Protocol(plan, train, length, lambda _: None).conduct()
         shares = [length.share(trial.steps, trial.epochs) or 0.0 for trial in used.values()]
         return [(verdict.fix, verdict.kind) for verdict in verdicts], sum(shares)
 
-    def _trained(self, arm: Arm, launch: Launch, full: bool) -> Trial:
-        key = (full, arm.name)
-        if key not in self.kept:
-            (self.kept[key],) = launch.train([arm])
-        return self.kept[key]
+    def _trained(self, arms: Sequence[Arm], launch: Launch, full: bool) -> list[Trial]:
+        """Return what came of each arm; those that were trained before are not trained again."""
+        new = [arm for arm in arms if (full, arm.name) not in self.kept]
+        self.kept |= {(full, trial.name): trial for trial in launch.train(new)}
+        return [self.kept[full, arm.name] for arm in arms]
 
     def _gain(self, fix: Fix, launches: dict[bool, Launch]) -> list[float] | str:
         """Return mean effect and its standard error at full length, over the threshold; a word where it failed."""
         seeds = range(UNSEEN, UNSEEN + SEEDS)
-        control = [self._trained(Arm(None, Change(), seed), launches[True], full=True) for seed in seeds]
         change = fix.change or Change()
-        treated = [self._trained(Arm(fix.id, change, seed), launches[True], full=True) for seed in seeds]
+        arms = [
+            *(Arm(None, Change(), seed) for seed in seeds),
+            *(Arm(fix.id, change, seed) for seed in seeds),
+        ]
+        trials = self._trained(arms, launches[True], full=True)
+        control, treated = trials[:SEEDS], trials[SEEDS:]
         broken = [trial for trial in (*control, *treated) if not trial.ran]
         if broken:
             return broken[0].outcome

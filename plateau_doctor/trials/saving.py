@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -46,6 +47,7 @@ class Saving:
         self._left = tuple(f"{one}{os.sep}" for one in (os.path.abspath(arm.folder), cache, "/dev", "/proc"))
         self._temporary = f"{os.path.realpath(tempfile.gettempdir())}{os.sep}"
         self._stat = os.stat
+        self._start = time.time()
         self._any = os.path.isdir(self._saved)
 
     def to_write(self, path: Any, keep: bool = False) -> Any:
@@ -88,9 +90,14 @@ class Saving:
         name = os.path.abspath(os.fsdecode(path))
         if name.startswith(self._left) or f"{os.sep}__pycache__{os.sep}" in name or "torchinductor_" in name:
             return None
-        if name.startswith(self._temporary) and not name.startswith((self._here, self._script)):
-            return None
-        return name
+        passing = name.startswith(self._temporary) and not name.startswith((self._here, self._script))
+        return None if passing and not self._was_there(name) else name
+
+    def _was_there(self, name: str) -> bool:
+        try:
+            return self._stat(name).st_ctime < self._start
+        except (OSError, ValueError):
+            return False
 
     def _copy_of(self, name: str) -> str:
         inside = name.startswith(f"{self._here}{os.sep}")

@@ -72,6 +72,19 @@ def test_what_was_there_before_stays_and_the_script_finds_what_it_saved(place: P
     assert "keras.Model.fit" in outcome.looked_for
 
 
+def test_a_log_of_the_last_run_in_the_temporary_folder_stays_too(place: Path, tmp_path: Path) -> None:
+    (place / "old").rename(tmp_path / "elsewhere")
+    log = tmp_path / "elsewhere" / "run.csv"
+    time.sleep(0.1)
+    (place / "script.py").write_text(
+        f"open({str(log)!r}, 'w').write('new'); print(open({str(log)!r}).read())"
+    )
+    ran, outcome = trial(place, "script.py")
+    assert (ran.returncode, ran.stdout.strip()) == (0, "new"), ran.stderr
+    assert log.read_text() == "kept\n"
+    assert outcome.refused == ()
+
+
 def test_a_package_runs_by_its_name_and_a_sitecustomize_of_the_user_runs_too(place: Path) -> None:
     (place / "pkg").mkdir()
     (place / "pkg" / "__main__.py").write_text("import random, sys; print(sys.mine, __package__)")
