@@ -25,7 +25,7 @@ import numpy as np
 
 from plateau_doctor.recorders.events import EventWriter, Setting
 
-__all__ = ["LOSS_EVERY", "Layer", "Tape", "due", "never_raises", "or_none", "place", "warn"]
+__all__ = ["LOSS_EVERY", "Layer", "Tape", "due", "never_raises", "next_due", "or_none", "place", "warn"]
 
 LOSS_EVERY = 10  # steps between two records of the batch loss: 100 KB in 20,000 steps
 COARSE = 1.1**6  # every sixth of TensorFlow's edges: norms and zeros stay exact, a histogram takes 500 bytes
@@ -126,6 +126,11 @@ def due(step: int, every: int) -> bool:
     return step % every == 0 or (step < every and step & (step - 1) == 0)
 
 
+def next_due(step: int, every: int) -> int:
+    """Return the number of updates, `step` or more, after which the next one is recorded."""
+    return next(one for one in range(step, step + every + 1) if due(one, every))
+
+
 def place(index: int, of: int, name: str) -> str:
     """Return a name that sorts by its place: `place(3, 12, "conv2d")` is `03_conv2d`."""
     return f"{index:0{max(2, len(str(of - 1)))}d}_{name}"
@@ -169,4 +174,6 @@ def _norm(values: Any) -> float:
 
 
 def _sided(name: str) -> str:
+    if "/" in name:
+        return name
     return f"validation/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"

@@ -28,6 +28,7 @@ from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, due, never_ra
 from plateau_doctor.recorders.torch_model import (
     array_of,
     dead_share,
+    first_layer,
     heard_at,
     kernels_of,
     norm_of,
@@ -80,6 +81,11 @@ class Recorder:
         self._dead: dict[str, float | None] = {}
         self._told = settings
         self._start(logdir)
+
+    @property
+    def step(self) -> int:
+        """Updates so far."""
+        return self._step
 
     def __enter__(self) -> Recorder:
         return self
@@ -139,8 +145,10 @@ class Recorder:
             self._updates[id(one)] = _Update(one, kernels, self._step)
             self._handles.append(one.register_step_pre_hook(self._before_step))
             self._handles.append(one.register_step_post_hook(self._after_step))
-        self._input = self._model.register_forward_pre_hook(Hook(self._see_input))
-        self._handles.append(self._input)
+        first = first_layer(self._model, kernels)
+        if first is not None:
+            self._input = first.register_forward_pre_hook(Hook(self._see_input))
+            self._handles.append(self._input)
         for name, module, output in heard_at(self._model, kernels) if self._histograms else ():
             hang = module.register_forward_hook if output else module.register_forward_pre_hook
             self._handles.append(hang(self._hear(name)))
@@ -162,6 +170,7 @@ class Recorder:
                 one.steps = self._step
         update = self._updates[id(optimizer)]
         update.begin(due(update.steps, self._every))
+        update.rate = float(optimizer.param_groups[0]["lr"])
         update.whole = optimizer is self._optimizers[0] and (
             self._step % LOSS_EVERY == 0 or bool(update.before)
         )
@@ -176,7 +185,7 @@ class Recorder:
             self._take(update)
         self._step += optimizer is self._optimizers[0]
         if update.whole:
-            self._open().scalars(self._step, {"gradient_norm": update.norm})
+            self._open().scalars(self._step, {"gradient_norm": update.norm, "learning_rate": update.rate})
         if update.before:
             self._open().layers(self._step, update.layers())
         if self._outputs and optimizer is self._optimizers[0]:
@@ -189,15 +198,14 @@ class Recorder:
         update.take()
 
     def _see_input(self, module: Any, inputs: Any) -> None:
-        if self._torch.compiler.is_compiling() or not module.training:
-            return
-        self._input.remove()
-        self._describe_input(next((one for one in inputs if hasattr(one, "is_floating_point")), None))
+        if not self._torch.compiler.is_compiling() and module.training and inputs:
+            self._input.remove()
+            self._describe_input(inputs[0])
 
     @never_raises
     def _describe_input(self, given: Any) -> None:
-        """Write the scale of the first inputs, and the batch size where nobody told it."""
-        if given is None or not given.dim():
+        """Write the size of a batch, where nobody told it, and the scale of floats that the first layer is given."""
+        if not hasattr(given, "is_floating_point") or not given.dim():
             return
         told = {"batch_size": float(len(given)), **self._told}
         scale = float(given.detach().float().square().mean().sqrt()) if given.is_floating_point() else None
@@ -226,6 +234,7 @@ class _Update:
     Attributes:
         optimizer: The optimizer.
         steps: Steps that it made.
+        rate: Learning rate of the step, of the first group.
         whole: Whether the norm over all gradients of the present step is written.
         closed: Whether the step was given a closure.
         norm: That norm.
@@ -236,6 +245,7 @@ class _Update:
         own = {id(p) for group in optimizer.param_groups for p in group["params"]}
         self.optimizer, self.steps = optimizer, steps
         self.whole = self.closed = False
+        self.rate: float | None = None
         self.norm: float | None = None
         self.before: dict[str, np.ndarray] = {}
         self._kernels = {name: kernel for name, kernel in kernels.items() if id(kernel) in own}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,16 @@ import numpy as np
 from plateau_doctor.recorders.events import Setting
 from plateau_doctor.recorders.tape import place
 
-__all__ = ["array_of", "dead_share", "heard_at", "kernels_of", "norm_of", "settings_of", "steps_of"]
+__all__ = [
+    "array_of",
+    "dead_share",
+    "first_layer",
+    "heard_at",
+    "kernels_of",
+    "norm_of",
+    "settings_of",
+    "steps_of",
+]
 
 BENDS = frozenset(
     "CELU ELU GELU Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU ReLU ReLU6 RReLU SELU SiLU "
@@ -30,6 +39,13 @@ def kernels_of(model: Any) -> dict[str, Any]:
         owner, _, own = path.rpartition(".")
         named[f"{place(owners.index(owner), len(owners), owner or 'model')}/{own}"] = parameter
     return named
+
+
+def first_layer(model: Any, kernels: Mapping[str, Any]) -> Any:
+    """Return the module that owns the first kernel; None in a model without any."""
+    kernel = next(iter(kernels.values()), None)
+    owners = (m for m in model.modules() if any(p is kernel for p in m.parameters(recurse=False)))
+    return None if kernel is None else next(owners, None)
 
 
 def heard_at(model: Any, kernels: Iterable[str]) -> list[tuple[str, Any, bool]]:
@@ -89,6 +105,7 @@ def settings_of(model: Any, optimizer: Any, framework: str) -> dict[str, Setting
         "dropout": max(rates, default=0.0),
         "parameters": float(sum(p.numel() for p in model.parameters() if p.requires_grad)),
         "framework": framework,
+        "gradients": "after clipping",
     }
 
 
