@@ -17,6 +17,7 @@ from plateau_doctor import __version__
 from plateau_doctor.cli_analyze import analyze
 from plateau_doctor.cli_compare import compare
 from plateau_doctor.cli_help import demo, doctor, explain, rules
+from plateau_doctor.cli_record import record
 from plateau_doctor.cli_verify import verify
 from plateau_doctor.console import (
     INTERNAL,
@@ -132,5 +133,6 @@ cli.add_command(compare)
 cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(explain)
+cli.add_command(record)
 cli.add_command(rules)
 cli.add_command(verify)

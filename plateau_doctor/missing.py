@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from plateau_doctor.diagnosis import NAMED_AT, PRIOR, Diagnosis, named
 from plateau_doctor.facts import Facts
 from plateau_doctor.facts.needs import NEEDS
+from plateau_doctor.recorders.lines import framework_of, line_for
 from plateau_doctor.weights import Weights, shipped
 
 __all__ = ["Missing", "candidates", "missing_logs"]
@@ -72,8 +73,9 @@ def missing_logs(
             worth[need] = told
     best = max((sum(told.values()) for told in worth.values()), default=0.0)
     order = [one.cause for one in ranked]
+    framework = framework_of(facts.logged.run)
     return tuple(
-        Missing(need.log, tuple(sorted(worth[key], key=order.index)), need.how)
+        Missing(need.log, tuple(sorted(worth[key], key=order.index)), line_for(key, framework))
         for key, need in NEEDS.items()
         if key in worth and sum(worth[key].values()) >= best / 4
     )

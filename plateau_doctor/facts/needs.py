@@ -1,4 +1,4 @@
-"""What a fact needs to have been logged, in words, and the line that logs it. Ordered by what it costs."""
+"""What a fact needs to have been logged, in words. Ordered by what it costs."""
 
 from __future__ import annotations
 
@@ -15,46 +15,34 @@ BESIDE = "siblings"  # needs other runs, not another log: it is unknown without 
 
 @dataclass(frozen=True)
 class Need:
-    """One kind of log: what it is called, and how to get it."""
+    """One kind of log, and what it is called."""
 
     log: str
-    how: str
 
-
-RECORDER = (
-    "Keras: callbacks=[plateau_doctor.recorders.keras.Recorder(logdir)]; "
-    "PyTorch: plateau_doctor.recorders.torch.Recorder(model, optimizer, logdir)"
-)
 
 NEEDS: Mapping[str, Need] = {
-    "train_loss": Need("training loss", "log the training loss once an epoch or oftener, as `train_loss`"),
-    "learning_rate": Need(
-        "learning rate", "log it each epoch as `learning_rate` (optimizer.param_groups[0]['lr'])"
-    ),
-    "val_loss": Need("validation loss", "evaluate on held-out data each epoch, as `val_loss`"),
-    "train_metric": Need("training accuracy", "log the training metric each epoch, as `train_accuracy`"),
-    "val_metric": Need("validation accuracy", "log the validation metric each epoch, as `val_accuracy`"),
-    "optimizer": Need("name of the optimizer", "log it as a hyper-parameter `optimizer`"),
-    "samples": Need("number of training samples", "log it as a hyper-parameter `samples`"),
-    "parameters": Need("number of trainable parameters", "log it as a hyper-parameter `parameters`"),
-    "classes": Need("number of classes", "log it as a hyper-parameter `classes`"),
-    "majority_share": Need("share of the largest class", "log it as a hyper-parameter `majority_share`"),
-    "regularization": Need(
-        "dropout and weight decay", "log them as hyper-parameters `dropout` and `weight_decay`"
-    ),
-    "batch_size": Need("batch size", "log it as a hyper-parameter `batch_size`"),
-    "loss_name": Need("name of the loss", "log it as a hyper-parameter `loss`"),
-    "batch_loss": Need(
-        "loss of single batches", "log it every few steps as `train/loss_step`, with `steps_per_epoch`"
-    ),
-    "class_metrics": Need("recall of each class", "log it each epoch as `validation/recall/<class>`"),
-    "grad_norm": Need("gradient norm", "log it as `grad_norm` (torch.nn.utils.clip_grad_norm_ returns it)"),
-    "layer_weights": Need("weight norms of each layer", RECORDER),
-    "weight_histograms": Need("weight histograms", RECORDER),
-    "layer_update_ratio": Need("size of the updates of each layer", RECORDER),
-    "layer_gradients": Need("gradient norms of each layer", RECORDER),
-    "gradient_histograms": Need("gradient histograms", RECORDER),
-    "activation_histograms": Need("activation histograms", RECORDER),
+    "train_loss": Need("training loss"),
+    "learning_rate": Need("learning rate"),
+    "val_loss": Need("validation loss"),
+    "train_metric": Need("training accuracy"),
+    "val_metric": Need("validation accuracy"),
+    "optimizer": Need("name of the optimizer"),
+    "samples": Need("number of training samples"),
+    "parameters": Need("number of trainable parameters"),
+    "classes": Need("number of classes"),
+    "majority_share": Need("share of the largest class"),
+    "regularization": Need("dropout and weight decay"),
+    "batch_size": Need("batch size"),
+    "loss_name": Need("name of the loss"),
+    "batch_loss": Need("loss of single batches"),
+    "class_metrics": Need("recall of each class"),
+    "grad_norm": Need("gradient norm"),
+    "layer_weights": Need("weight norms of each layer"),
+    "weight_histograms": Need("weight histograms"),
+    "layer_update_ratio": Need("size of the updates of each layer"),
+    "layer_gradients": Need("gradient norms of each layer"),
+    "gradient_histograms": Need("gradient histograms"),
+    "activation_histograms": Need("activation histograms"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["HeldOut", "as_array", "class_scores", "classes_in", "majority_share"]
+__all__ = ["HeldOut", "as_array", "class_scores", "classes_in", "majority_share", "recalls_of"]
 
 PROBE = 64  # samples whose activations are recorded
 MOST_SAMPLES = 10_000  # samples predicted after each epoch
@@ -33,6 +33,13 @@ class HeldOut:
         self._inputs = _take(inputs, _spread(rows, MOST_SAMPLES))
         self.probe = _take(inputs, _spread(rows, PROBE))
         self._truth = self._classes(labels)
+
+    @property
+    def input_rms(self) -> float | None:
+        """Root mean square of the probe's inputs, of the first of several; None where they are no signals."""
+        values = np.asarray(_first(self.probe))
+        signals = values.size and (values.dtype.kind == "f" or values.dtype == np.uint8)
+        return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if signals else None
 
     def scores(self) -> dict[str, float]:
         """Return the scores of `class_scores`, by tag; empty for anything but a classifier."""
@@ -78,10 +85,18 @@ def class_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         truth: Shape (n,), the classes as whole numbers.
         predicted: Shape (n,), likewise.
     """
-    recalls = {int(c): float(np.mean(predicted[truth == c] == c)) for c in np.unique(truth)}
+    names, places = np.unique(truth, return_inverse=True)
+    return recalls_of(np.bincount(places), np.bincount(places, weights=truth == predicted), names)
+
+
+def recalls_of(counts: np.ndarray, hits: np.ndarray, names: np.ndarray | None = None) -> dict[str, float]:
+    """Return the same from samples and hits of each class, both (classes,); classes without samples are left out."""
+    names = np.arange(len(counts)) if names is None else names
+    recalls = {int(names[c]): float(hits[c] / counts[c]) for c in np.flatnonzero(counts)}
     scores = {f"validation/recall/{name}": value for name, value in recalls.items()}
-    scores["validation/balanced_accuracy"] = float(np.mean(list(recalls.values())))
-    scores["validation/majority_share"] = majority_share(truth)
+    if recalls:
+        scores["validation/balanced_accuracy"] = float(np.mean(list(recalls.values())))
+        scores["validation/majority_share"] = float(counts.max() / counts.sum())
     return scores
 
 

@@ -23,9 +23,10 @@ from plateau_doctor.recorders.keras_model import (
     inputs_of,
     kernels_of,
     learning_rate_of,
+    rescales,
     settings_of,
 )
-from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, never_raises, or_none, warn
+from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, never_raises, next_due, or_none, warn
 
 __all__ = ["Recorder"]
 
@@ -37,7 +38,7 @@ class Recorder:
 
     Args:
         logdir: Folder of the run; one event file is written into it.
-        every: Steps between two records of gradients and weights.
+        every: Steps between two records of gradients and weights; at the start they are denser.
         histograms: Whether histograms are written, beside norms and ratios.
         validation_data: (inputs, labels), or batches of such pairs. With it, activations and, for a
             classifier, the recall of each class are recorded after each epoch.
@@ -73,6 +74,11 @@ class Recorder:
         self._first_step, self._first_epoch = first_step, first_epoch
         self._tape: Tape | None = None
         self._gradients: _Gradients | None = None
+
+    @property
+    def step(self) -> int:
+        """Updates so far."""
+        return getattr(self, "_step", 0)
 
     @never_raises
     def on_train_begin(self, logs: Logs = None) -> None:  # noqa: ARG002
@@ -112,7 +118,7 @@ class Recorder:
             self._seen, self._next_loss = None, self._step + LOSS_EVERY - steps
         if self._before:
             tape.layers(self._step, self._layers(steps))
-            self._before, self._next = {}, self._step + self._every - steps
+            self._before, self._next = {}, next_due(self._step, self._every)
 
     @never_raises
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -193,6 +199,7 @@ class Recorder:
             **settings_of(self.model),
             "framework": f"keras {keras.__version__} ({keras.backend.backend()})",
             "batch_size": batch_size,
+            "input_rms": self._held_out.input_rms if self._held_out and not rescales(self.model) else None,
             "steps_per_epoch": None if steps is None else float(steps),
             "samples": None if self._labels is None else float(len(self._labels)),
             "classes": None if known is None else float(len(np.unique(known))),

@@ -8,9 +8,18 @@ from typing import Any
 from plateau_doctor.recorders.events import Setting
 from plateau_doctor.recorders.tape import place
 
-__all__ = ["activations_of", "inner_optimizer", "inputs_of", "kernels_of", "learning_rate_of", "settings_of"]
+__all__ = [
+    "activations_of",
+    "inner_optimizer",
+    "inputs_of",
+    "kernels_of",
+    "learning_rate_of",
+    "rescales",
+    "settings_of",
+]
 
 ACTIVATION_LAYERS = frozenset("Activation ReLU LeakyReLU PReLU ELU Softmax".split())
+RESCALES = frozenset("Rescaling Normalization BatchNormalization LayerNormalization Lambda".split())
 
 
 def kernels_of(model: Any) -> dict[str, Any]:
@@ -71,6 +80,16 @@ def learning_rate_of(model: Any) -> float:
     )  # kept as float32: 0.1, not 0.10000000149
 
 
+def rescales(model: Any) -> bool:
+    """Whether the model itself brings its inputs to scale before the first kernel."""
+    for layer in _leaves(model):
+        if type(layer).__name__ in RESCALES:
+            return True
+        if any(len(v.shape) >= 2 for v in layer.trainable_variables):
+            return False
+    return False
+
+
 def settings_of(model: Any) -> dict[str, Setting | None]:
     """Return the settings that the model and its optimizer know."""
     optimizer = inner_optimizer(model)
@@ -88,6 +107,7 @@ def settings_of(model: Any) -> dict[str, Setting | None]:
         "l2": max((float(p) for p in penalties if p is not None), default=0.0),
         "parameters": float(sum(sizes)),
         "loss": _name(model.loss),
+        "gradients": "before clipping",
         **{name: _number(value) for name, value in clips.items()},
     }
 

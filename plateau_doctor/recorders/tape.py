@@ -3,8 +3,10 @@
     train/<name>  validation/<name>  learning_rate  epoch     once an epoch
     validation/recall/<class>  validation/balanced_accuracy   likewise, for classifiers
     train/loss_step  gradient_norm                            of single batches; the norm over all layers
+    rates/group_<n>                                           learning rates of further parameter groups
     gradients/<layer>  weights/<layer>  activations/<layer>   histograms
     gradient_norm/<layer>  weight_norm/<layer>  update_ratio/<layer>
+    dead_units/<layer>                                        share of units that give 0 on all of a batch
 
 The step is always the number of updates so far. A layer's name starts with its place in forward order:
 `00_conv2d/kernel`.
@@ -23,7 +25,7 @@ import numpy as np
 
 from plateau_doctor.recorders.events import EventWriter, Setting
 
-__all__ = ["LOSS_EVERY", "Layer", "Tape", "never_raises", "or_none", "place", "warn"]
+__all__ = ["LOSS_EVERY", "Layer", "Tape", "due", "never_raises", "next_due", "or_none", "place", "warn"]
 
 LOSS_EVERY = 10  # steps between two records of the batch loss: 100 KB in 20,000 steps
 COARSE = 1.1**6  # every sixth of TensorFlow's edges: norms and zeros stay exact, a histogram takes 500 bytes
@@ -105,15 +107,28 @@ class Tape:
             tensors[f"weights/{layer.name}"] = layer.after
         self._writer.write(step, scalars, tensors if self._histograms else None, COARSE)
 
-    def activations(self, step: int, outputs: Mapping[str, np.ndarray]) -> None:
-        """Write the histograms of layers' outputs."""
+    def activations(
+        self, step: int, outputs: Mapping[str, np.ndarray], dead: Mapping[str, float | None] | None = None
+    ) -> None:
+        """Write the histograms of layers' outputs, and the share of their units that are `dead`."""
         if self._histograms:
             tensors = {f"activations/{name}": output for name, output in outputs.items()}
-            self._writer.write(step, None, tensors, COARSE)
+            shares = {f"dead_units/{name}": s for name, s in (dead or {}).items() if s is not None}
+            self._writer.write(step, shares, tensors, COARSE)
 
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
+
+
+def due(step: int, every: int) -> bool:
+    """Whether the update after `step` others is recorded: every N-th, and the 1st, 2nd, 3rd, 5th, 9th ... before."""
+    return step % every == 0 or (step < every and step & (step - 1) == 0)
+
+
+def next_due(step: int, every: int) -> int:
+    """Return the number of updates, `step` or more, after which the next one is recorded."""
+    return next(one for one in range(step, step + every + 1) if due(one, every))
 
 
 def place(index: int, of: int, name: str) -> str:
@@ -159,4 +174,6 @@ def _norm(values: Any) -> float:
 
 
 def _sided(name: str) -> str:
+    if "/" in name:
+        return name
     return f"validation/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"

@@ -1,4 +1,4 @@
-"""Records a torch training: losses, learning rate, and the layers' gradients, weights and activations.
+"""Records a torch training: losses, learning rates, and the layers' gradients, weights and activations.
 
     with Recorder(model, optimizer, "logs/run7", batch_size=32) as recorder:
         for epoch in range(20):
@@ -8,13 +8,14 @@
                 recorder.log(loss_step=loss)
             recorder.log(epoch=epoch, loss=train_loss, val_loss=val_loss, val_accuracy=accuracy)
 
-It hangs on the optimizer's step hooks, so gradients are those the optimizer is given: after clipping. Between
-two records a step costs one comparison. It never raises into the training. Importing this module does not
-import torch.
+It hangs on the optimizer's step hooks, so gradients are those the optimizer is given: after clipping, and without
+the factor of a gradient scaler. Between two records a step costs one comparison. It never raises into the training.
+In a training of several processes the first one records. Importing this module does not import torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,22 @@ import numpy as np
 
 from plateau_doctor.recorders.events import Setting
 from plateau_doctor.recorders.held_out import class_scores
-from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, never_raises, place
+from plateau_doctor.recorders.hooks import Hook
+from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, due, never_raises
+from plateau_doctor.recorders.torch_model import (
+    array_of,
+    dead_share,
+    first_layer,
+    heard_at,
+    kernels_of,
+    norm_of,
+    scale_of,
+    settings_of,
+    steps_of,
+)
 
 __all__ = ["Recorder"]
 
-BENDS = frozenset(
-    "CELU ELU GELU Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid Mish PReLU ReLU ReLU6 RReLU SELU SiLU "
-    "Sigmoid Softplus Softsign Tanh".split()
-)
 LARGEST_SAMPLE = 200_000  # values of one activation histogram
 
 
@@ -38,11 +47,13 @@ class Recorder:
 
     Args:
         model: The module that is trained.
-        optimizer: Its optimizer; called directly or by a gradient scaler.
+        optimizer: Its optimizer, called directly or by a gradient scaler; or several, of which the first one's
+            steps are counted.
         logdir: Folder of the run; one event file is written into it.
-        every: Steps between two records of gradients, weights and activations.
+        every: Steps between two records of gradients, weights and activations; at the start they are denser.
         histograms: Whether histograms are written, beside norms and ratios.
-        first_step: Updates before this training, where it goes on from another.
+        first_step: Updates before this training, where it goes on from another; by default those that the state
+            of the optimizer counts.
         settings: What only the script knows: `batch_size`, `samples`, `classes`, `steps_per_epoch` ...
     """
 
@@ -55,18 +66,26 @@ class Recorder:
         logdir: str | Path,
         every: int = 50,
         histograms: bool = True,
-        first_step: int = 0,
+        first_step: int | None = None,
         **settings: Setting,
     ) -> None:
-        self._model, self._optimizer = model, optimizer
+        self._model = model
+        self._optimizers = tuple(optimizer) if isinstance(optimizer, Sequence) else (optimizer,)
         self._every, self._histograms = max(1, every), histograms
-        self._step = self._next_loss = first_step
+        self._step = self._next_loss = first_step or 0
+        self._counted = first_step is not None
         self._tape: Tape | None = None
         self._handles: list[Any] = []
-        self._before: dict[str, np.ndarray] = {}
-        self._gradients: dict[str, np.ndarray] = {}
+        self._updates: dict[int, _Update] = {}
         self._outputs: dict[str, np.ndarray] = {}
-        self._start(logdir, settings)
+        self._dead: dict[str, float | None] = {}
+        self._told = settings
+        self._start(logdir)
+
+    @property
+    def step(self) -> int:
+        """Updates so far."""
+        return self._step
 
     def __enter__(self) -> Recorder:
         return self
@@ -78,22 +97,28 @@ class Recorder:
     def log(self, epoch: float | None = None, learning_rate: float | None = None, **values: Any) -> None:
         """Write numbers, or tensors of one element, at the present step.
 
-        `val_loss` becomes `validation/loss`, `loss` becomes `train/loss`. A name that ends in `_step` may be
-        given on every batch: every tenth is kept. The learning rate goes with all that is kept: the
-        optimizer's own, if none is given.
+        `val_loss` becomes `validation/loss`, `loss` becomes `train/loss`; a name with a slash is a tag as it is. A
+        name that ends in `_step` may be given on every batch: every tenth is kept. The learning rate goes with all
+        that is kept: the optimizer's own, if none is given.
         """
         numbers = {name: _number(value) for name, value in values.items() if not name.endswith("_step")}
         if self._step >= self._next_loss:
             self._next_loss = self._step + LOSS_EVERY
             numbers |= {name: _number(value) for name, value in values.items() if name.endswith("_step")}
         if numbers or epoch is not None:
-            rate = float(self._optimizer.param_groups[0]["lr"]) if learning_rate is None else learning_rate
-            self._open().epoch(self._step, epoch, rate, numbers)
+            first, *others = self._rates()
+            self._open().scalars(self._step, {f"rates/group_{i}": r for i, r in enumerate(others, 1)})
+            self._open().epoch(self._step, epoch, first if learning_rate is None else learning_rate, numbers)
 
     @never_raises
     def log_classes(self, truth: Any, predicted: Any) -> None:
         """Write the held-out recall of each class, from whole numbers of shape (n,)."""
-        self._open().scalars(self._step, class_scores(_array(truth), _array(predicted)))
+        self._open().scalars(self._step, class_scores(array_of(truth), array_of(predicted)))
+
+    @never_raises
+    def describe(self, **settings: Setting | None) -> None:
+        """Write settings that became known later; None is left out."""
+        self._open().settings(settings)
 
     def close(self) -> None:
         """Take the hooks off and close the file; closing twice does nothing."""
@@ -104,115 +129,150 @@ class Recorder:
             self._tape.close()
 
     @never_raises
-    def _start(self, logdir: str | Path, settings: dict[str, Setting]) -> None:
+    def _start(self, logdir: str | Path) -> None:
+        import torch
+
+        self._torch = torch
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            self.off = torch.distributed.get_rank() > 0
+        if self.off:
+            return
         self._tape = Tape(logdir, self._histograms)
-        self._tape.settings({**_settings_of(self._model, self._optimizer), **settings})
-        self._kernels = _kernels_of(self._model)
-        self._handles.append(self._optimizer.register_step_pre_hook(self._before_step))
-        self._handles.append(self._optimizer.register_step_post_hook(self._after_step))
-        if self._histograms:
-            self._listen()
+        framework = f"torch {torch.__version__}"
+        self._tape.settings({**settings_of(self._model, self._optimizers[0], framework), **self._told})
+        kernels = kernels_of(self._model)
+        for one in self._optimizers:
+            self._updates[id(one)] = _Update(one, kernels, self._step)
+            self._handles.append(one.register_step_pre_hook(self._before_step))
+            self._handles.append(one.register_step_post_hook(self._after_step))
+        first = first_layer(self._model, kernels)
+        if first is not None:
+            self._input = first.register_forward_pre_hook(Hook(self._see_input))
+            self._handles.append(self._input)
+        for name, module, output in heard_at(self._model, kernels) if self._histograms else ():
+            hang = module.register_forward_hook if output else module.register_forward_pre_hook
+            self._handles.append(hang(self._hear(name)))
 
     def _open(self) -> Tape:
         if self._tape is None:
             raise RuntimeError("the recorder did not start")
         return self._tape
 
-    @never_raises
-    def _before_step(self, *_: object) -> None:
-        if self._step % LOSS_EVERY == 0 or self._step % self._every == 0:
-            self._open().scalars(self._step + 1, {"gradient_norm": _total_norm(self._optimizer)})
-        if self._step % self._every == 0:
-            self._before = {name: _array(kernel) for name, kernel in self._kernels.items()}
-            slopes = {name: kernel.grad for name, kernel in self._kernels.items()}
-            self._gradients = {name: _array(slope) for name, slope in slopes.items() if slope is not None}
+    def _rates(self) -> list[float]:
+        return [float(group["lr"]) for one in self._optimizers for group in one.param_groups]
 
     @never_raises
-    def _after_step(self, *_: object) -> None:
-        self._step += 1
-        if not self._before:
+    def _before_step(self, optimizer: Any, args: Any = (), kwargs: Any = None) -> None:
+        if not self._counted:
+            self._counted = True
+            self._step = self._next_loss = max(self._step, steps_of(self._optimizers[0]))
+            for one in self._updates.values():
+                one.steps = self._step
+        update = self._updates[id(optimizer)]
+        update.begin(due(update.steps, self._every))
+        update.rate = float(optimizer.param_groups[0]["lr"])
+        update.whole = optimizer is self._optimizers[0] and (
+            self._step % LOSS_EVERY == 0 or bool(update.before)
+        )
+        update.closed = len(args) > 1 or "closure" in (kwargs or {})
+        if not update.closed:  # a closure makes its gradients within the step
+            self._take(update)
+
+    @never_raises
+    def _after_step(self, optimizer: Any, *_: object) -> None:
+        update = self._updates[id(optimizer)]
+        if update.closed:
+            self._take(update)
+        self._step += optimizer is self._optimizers[0]
+        if update.whole:
+            self._open().scalars(self._step, {"gradient_norm": update.norm, "learning_rate": update.rate})
+        if update.before:
+            self._open().layers(self._step, update.layers())
+        if self._outputs and optimizer is self._optimizers[0]:
+            self._open().activations(self._step, self._outputs, self._dead)
+            self._outputs, self._dead = {}, {}
+        update.end()
+
+    def _take(self, update: _Update) -> None:
+        update.norm = norm_of(self._torch, update.optimizer) if update.whole else None
+        update.take()
+
+    def _see_input(self, module: Any, inputs: Any) -> None:
+        if not self._torch.compiler.is_compiling() and module.training and inputs:
+            self._input.remove()
+            self._describe_input(inputs[0])
+
+    @never_raises
+    def _describe_input(self, given: Any) -> None:
+        """Write the size of a batch, where nobody told it, and the scale of floats that the first layer is given."""
+        if not hasattr(given, "is_floating_point") or not given.dim():
             return
-        before, self._before = self._before, {}
-        layers = [Layer(n, self._gradients.get(n), b, _array(self._kernels[n])) for n, b in before.items()]
-        self._open().layers(self._step, layers)
-        if self._outputs:
-            self._open().activations(self._step, self._outputs)
-            self._outputs = {}
+        told = {"batch_size": float(len(given)), **self._told}
+        scale = float(given.detach().float().square().mean().sqrt()) if given.is_floating_point() else None
+        self._open().settings({"batch_size": told["batch_size"], "input_rms": scale})
 
-    def _listen(self) -> None:
-        """Hook activation modules; in a model without any, the inputs of layers, which are what functions gave."""
-        modules = [(_plain(path), module) for path, module in self._model.named_modules()]
-        owners = list(dict.fromkeys(name.rpartition("/")[0] for name in self._kernels))
-        last = place(0, len(owners), "input")
-        bends = any(type(module).__name__ in BENDS for _, module in modules)
-        for path, module in modules:
-            own = next((o for o in owners if o.partition("_")[2] == path), None)
-            if bends and type(module).__name__ in BENDS:
-                name = f"{last.partition('_')[0]}_{path}"
-                self._handles.append(module.register_forward_hook(self._hear(name)))
-            elif not bends and own and own != owners[0]:
-                self._handles.append(module.register_forward_pre_hook(self._hear(last)))
-            last = own or last
-
-    def _hear(self, name: str) -> Any:
+    def _hear(self, name: str) -> Hook:
         @never_raises
         def heard(recorder: Recorder, values: Any) -> None:
-            flat = values.detach().reshape(-1)
-            recorder._outputs[name] = _array(flat[:: max(1, flat.numel() // LARGEST_SAMPLE)])
+            values = values.detach()
+            flat = values.reshape(-1)
+            recorder._outputs[name] = array_of(flat[:: max(1, flat.numel() // LARGEST_SAMPLE)])
+            recorder._dead[name] = dead_share(values)
 
         def hook(module: Any, inputs: Any, output: Any = None) -> None:
-            if self._step % self._every == 0 and module.training:
+            if self._torch.compiler.is_compiling():  # a compiled model is left whole
+                return
+            if due(self._step, self._every) and module.training:
                 heard(self, inputs[0] if output is None else output)
 
-        return hook
+        return Hook(hook)
 
 
-def _kernels_of(model: Any) -> dict[str, Any]:
-    paths = {_plain(name): p for name, p in model.named_parameters() if p.requires_grad and p.dim() >= 2}
-    owners = list(dict.fromkeys(path.rpartition(".")[0] for path in paths))
-    named = {}
-    for path, parameter in paths.items():
-        owner, _, own = path.rpartition(".")
-        named[f"{place(owners.index(owner), len(owners), owner or 'model')}/{own}"] = parameter
-    return named
+class _Update:
+    """The steps of one optimizer, and the kernels that it moves.
 
+    Attributes:
+        optimizer: The optimizer.
+        steps: Steps that it made.
+        rate: Learning rate of the step, of the first group.
+        whole: Whether the norm over all gradients of the present step is written.
+        closed: Whether the step was given a closure.
+        norm: That norm.
+        before: The kernels before the step; empty where it is not recorded.
+    """
 
-def _plain(path: str) -> str:
-    """Return a module's path without what compiling and data parallelism put around the model."""
-    return path.replace("_orig_mod.", "").removeprefix("module.")
+    def __init__(self, optimizer: Any, kernels: dict[str, Any], steps: int) -> None:
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        self.optimizer, self.steps = optimizer, steps
+        self.whole = self.closed = False
+        self.rate: float | None = None
+        self.norm: float | None = None
+        self.before: dict[str, np.ndarray] = {}
+        self._kernels = {name: kernel for name, kernel in kernels.items() if id(kernel) in own}
+        self._gradients: dict[str, np.ndarray] = {}
 
+    def begin(self, recorded: bool) -> None:
+        """Keep the kernels as they are, where the step is recorded."""
+        self.before = {n: array_of(kernel) for n, kernel in self._kernels.items()} if recorded else {}
 
-def _total_norm(optimizer: Any) -> float | None:
-    import torch
+    def take(self) -> None:
+        """Keep the gradients, where the step is recorded."""
+        if self.before:
+            scale = scale_of(self.optimizer)
+            slopes = {name: kernel.grad for name, kernel in self._kernels.items()}
+            self._gradients = {n: array_of(slope) / scale for n, slope in slopes.items() if slope is not None}
 
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norms = [p.grad.detach().coalesce().values() if p.grad.is_sparse else p.grad.detach() for p in parameters]
-    norms = [slope.float().norm() for slope in norms]
-    return float(torch.stack([n.to(norms[0].device) for n in norms]).norm()) if norms else None
+    def layers(self) -> list[Layer]:
+        """Return the kernels around the step."""
+        return [
+            Layer(name, self._gradients.get(name), before, array_of(self._kernels[name]))
+            for name, before in self.before.items()
+        ]
 
-
-def _settings_of(model: Any, optimizer: Any) -> dict[str, Setting | None]:
-    import torch
-
-    group = optimizer.param_groups[0]
-    rates = [float(m.p) for m in model.modules() if "Dropout" in type(m).__name__ and hasattr(m, "p")]
-    return {
-        "optimizer": type(optimizer).__name__.lower(),
-        "learning_rate": float(group["lr"]),
-        "momentum": float(group["momentum"]) if "momentum" in group else None,
-        "weight_decay": float(group.get("weight_decay", 0.0)),
-        "dropout": max(rates, default=0.0),
-        "parameters": float(sum(p.numel() for p in model.parameters() if p.requires_grad)),
-        "framework": f"torch {torch.__version__}",
-    }
-
-
-def _array(values: Any) -> np.ndarray:
-    if not hasattr(values, "detach"):
-        return np.asarray(values)
-    values = values.detach().cpu()
-    values = values.to_dense() if values.is_sparse else values
-    return np.array(values.float().numpy() if values.is_floating_point() else values.numpy())
+    def end(self) -> None:
+        """Count the step and forget it."""
+        self.steps += 1
+        self.before, self._gradients = {}, {}
 
 
 def _number(value: Any) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau
+from plateau_doctor.recorders import lines
 
 if TYPE_CHECKING:
     from plateau_doctor.diagnosis import Diagnosis, Evidence
@@ -59,15 +60,7 @@ WAIVED: Mapping[str, str] = {
 }
 _BANDS = ((0.8, "high"), (0.5, "medium"), (0.0, "low"))
 _STRENGTHS = ((math.log(30), "decisive"), (math.log(5), "strong"), (math.log(2), "fair"), (0.0, "slight"))
-_KERAS_TAGS = frozenset({"epoch_loss", "epoch_accuracy", "epoch_learning_rate", "val_loss", "val_accuracy"})
-_FRAMEWORKS = {
-    "keras": "keras",
-    "tensorflow": "keras",
-    "torch": "torch",
-    "lightning": "torch",
-    "huggingface": "torch",
-    "transformers": "torch",
-}
+_KERAS_TAGS = frozenset({"epoch_accuracy", "epoch_learning_rate", "val_loss", "val_accuracy"})
 
 
 def standing(one: RunExamination) -> Standing:
@@ -169,17 +162,14 @@ def grouped(missing: Sequence[Missing]) -> list[tuple[str, str]]:
 
 
 def framework_of(one: RunExamination) -> str:
-    """Return the framework that a run was likely trained with, `keras` or `torch`, by its trials or what it logged.
+    """Return the framework that code is shown for, `keras` or `torch`, by the run's trials or what it logged.
 
-    A setting `framework` decides, then the format's name, then the names that only Keras' callbacks give.
+    Where neither tells, columns as Keras' CSVLogger names them do.
     """
-    run, held_on = one.run, " ".join(trial.held_on for trial in one.trials)
-    for text in (held_on, str(run.settings.get("framework", "")), run.format):
-        for word, framework in _FRAMEWORKS.items():
-            if word in text.lower():
-                return framework
-    tags = frozenset(str(tag).rpartition("/")[2] for tag in run.scalars["tag"].unique())
-    return "keras" if "epoch_loss" in tags or ("loss" in tags and tags & _KERAS_TAGS) else "torch"
+    found = lines.framework_of(one.run, " ".join(trial.held_on for trial in one.trials))
+    tags = frozenset(str(tag).rpartition("/")[2] for tag in one.run.scalars["tag"].unique())
+    by_name = found is None and "loss" in tags and tags & _KERAS_TAGS
+    return "keras" if found == "keras" or by_name else "torch"
 
 
 def place_of(problem: Problem) -> str:

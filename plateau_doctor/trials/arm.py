@@ -23,7 +23,7 @@ from plateau_doctor.trials.order import Order, Outcome
 __all__ = ["LOOKED_FOR", "Arm", "guarded"]
 
 LOOKED_FOR = ("keras.Model.fit", "torch.optim.Optimizer.step", "lightning.Trainer", "transformers.Trainer")
-CLAIM = "claim"
+CLAIM, LOGS = "claim", "logs"
 Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 
 
@@ -51,6 +51,12 @@ class Arm:
         self.at_end: list[Callable[[], None]] = []
         self._pid = os.getpid()
         self._first: float | None = None
+        self._models = 0
+
+    @property
+    def watched(self) -> bool:
+        """Whether the training is only recorded."""
+        return self.order.logdir is not None
 
     @property
     def folder(self) -> Path:
@@ -77,6 +83,13 @@ class Arm:
     def steps_left(self) -> int | None:
         """Optimizer steps until the cap; None without one."""
         return None if self.order.steps is None else max(0, self.order.steps - self.outcome.steps)
+
+    def logs(self, another: bool = False) -> Path:
+        """Return where the log goes; of a recording, what `another` model does is a run of its own."""
+        if self.order.logdir is None:
+            return self.folder / LOGS
+        self._models += another
+        return Path(self.order.logdir) / (str(self._models) if self._models > 1 else "")
 
     def hold_on(self, to: str) -> None:
         """Take note of what is wrapped; the first process of the trial that does so is the arm."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plateau_doctor.trials.order import ENVIRONMENT, ORDER, Order
 
-__all__ = ["BOOTSTRAP", "environment"]
+__all__ = ["BOOTSTRAP", "environment", "wrapped"]
 
 BOOTSTRAP = Path(__file__).parent / "bootstrap"
 
@@ -35,13 +35,20 @@ def environment(order: Order) -> dict[str, str]:
     not fixed them, so that an order that comes from a set of texts is the same in both arms.
     """
     folder = Path(order.folder).absolute()
-    paths = [str(BOOTSTRAP), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **OFFLINE,
-        "PYTHONPATH": os.pathsep.join(paths),
+        **wrapped(order),
         "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),
         "WANDB_DIR": str(folder / "saved"),
         "COMET_OFFLINE_DIRECTORY": str(folder / "saved"),
         "MLFLOW_TRACKING_URI": (folder / "saved" / "mlruns").as_uri(),
-        ENVIRONMENT: str(folder / ORDER),
+    }
+
+
+def wrapped(order: Order) -> dict[str, str]:
+    """Return what makes every Python of the child find the wrap and its order; nothing else is changed."""
+    paths = [str(BOOTSTRAP), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PYTHONPATH": os.pathsep.join(paths),
+        ENVIRONMENT: str(Path(order.folder).absolute() / ORDER),
     }

@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 from plateau_doctor.recorders.held_out import classes_in
@@ -28,9 +27,8 @@ from plateau_doctor.trials.keras_layers import Layers, statistics_of
 from plateau_doctor.trials.keras_rates import rates_for
 from plateau_doctor.trials.keras_score import Scoring, fingerprint
 
-__all__ = ["CAN", "CANNOT", "LOGS", "Training", "wrap"]
+__all__ = ["CAN", "CANNOT", "Training", "around", "counter", "wrap"]
 
-LOGS = "logs"
 GRAPH = "Sequential and functional models"
 CAN = {  # knob -> where
     "learning_rate": "any optimizer",
@@ -65,10 +63,11 @@ def wrap(arm: Arm, keras: Any) -> None:
     """Wrap `keras.Model`; models of every kind inherit it."""
     training = Training(arm, keras)
     for name in ("compile", "fit", "evaluate"):
-        _around(keras.Model, name, getattr(training, name))
+        around(keras.Model, name, getattr(training, name))
 
 
-def _around(kind: Any, name: str, wrapper: Callable[..., Any]) -> None:
+def around(kind: Any, name: str, wrapper: Callable[..., Any]) -> None:
+    """Replace a method of a class by `wrapper`, which is given the method itself first."""
     original = getattr(kind, name)
 
     @wraps(original)
@@ -178,12 +177,12 @@ class Training:
             ours += rates_for(self._arm, self._keras, phase)
         with told(self._arm, "no logs"):
             ours.append(self._recorder(phase))
-        ours.append(_counter(self._keras, self._arm))
+        ours.append(counter(self._keras, self._arm))
         phase.add_callbacks(ours)
         return options
 
     def _recorder(self, phase: Phase) -> Any:
-        folder = Path(self._arm.order.folder) / LOGS
+        folder = self._arm.logs()
         try:
             from plateau_doctor.recorders.keras import Recorder
         except ImportError as error:  # tensorboard is not in this environment
@@ -241,7 +240,8 @@ class _Count:
         self.arm.write()
 
 
-def _counter(keras: Any, arm: Arm) -> Any:
+def counter(keras: Any, arm: Arm) -> Any:
+    """Return a callback that counts steps and epochs, and stops at the cap of steps."""
     count = _Count(arm)
 
     class Counter(keras.callbacks.Callback):  # type: ignore[misc]

@@ -32,6 +32,9 @@ class Order:
         steps: Most optimizer steps to train; None for the script's own.
         weights: File of pretrained weights for transfer learning.
         checkpoint: File to start from.
+        logdir: Folder to record into, absolute; then the training is only watched: nothing is changed, seeded, capped,
+            redirected or scored. None for an arm of a trial.
+        every: Steps between two records of gradients and weights.
     """
 
     folder: str
@@ -41,6 +44,8 @@ class Order:
     steps: int | None = None
     weights: str | None = None
     checkpoint: str | None = None
+    logdir: str | None = None
+    every: int = 50
 
     def write(self) -> Path:
         """Write the order into its folder, and return the file's path."""

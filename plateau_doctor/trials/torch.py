@@ -61,7 +61,8 @@ def wrap(arm: Arm, torch: Any) -> None:
     hooks = sys.modules[kind.__module__]  # torch.optim.optimizer; torch.optim hides the name
     hooks.register_optimizer_step_pre_hook(training.before_step)
     hooks.register_optimizer_step_post_hook(training.after_step)
-    _refuse_many(arm, torch)
+    if not arm.watched:
+        _refuse_many(arm, torch)
 
 
 def _refuse_many(arm: Arm, torch: Any) -> None:

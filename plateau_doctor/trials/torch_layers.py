@@ -68,6 +68,13 @@ class Layers:
                 self._arm.applied("train_all_layers", f"{len(frozen)} frozen arrays of weights are trained")
         return new
 
+    def turned(self, given: Any) -> list[Any]:
+        """Turn the knobs of the model that holds these parameters; return them as given, and the new ones."""
+        given = [given] if hasattr(given, "grad") else list(given)
+        named = bool(given) and isinstance(given[0], tuple)
+        new = self.turn([one[1] for one in given] if named else given)
+        return [*given, *([(f"plateau_doctor.{i}", one) for i, one in enumerate(new)] if named else new)]
+
     def attend(self, model: Any, args: Any) -> Any:
         """Hang what changes the inputs before the module that is called; return those of this first call."""
         if id(model) in self._attended:

@@ -17,7 +17,7 @@ import numpy as np
 from plateau_doctor.recorders.held_out import as_array, class_scores, classes_in
 from plateau_doctor.trials.arm import Arm
 
-__all__ = ["HeldOut", "fingerprint"]
+__all__ = ["HeldOut", "fingerprint", "tensor_of"]
 
 MOST_SAMPLES = 20_000
 MOST_BYTES = 512 * 2**20
@@ -72,6 +72,11 @@ class HeldOut:
         """The mean loss of the script's own last evaluation, None if it made none."""
         return self._total / self._samples if self._samples else None
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Nothing: a model is scored once, at the end."""
+        return {}
+
     def begin_pass(self, source: object) -> None:
         """Forget the last evaluation, since a new one of the same data begins; `source` is its loader."""
         if source == self._source or self._source is None:
@@ -98,7 +103,7 @@ class HeldOut:
         if getattr(output, "loss", None) is not None:
             return
         self._call = None
-        first = _tensor_of(output)
+        first = tensor_of(output)
         shape = None if first is guess else tuple(guess.shape)
         if first is not guess and (first is None or not self._same_values(first, guess)):
             self._unclear = True
@@ -129,7 +134,7 @@ class HeldOut:
         total, samples, truths, guesses = 0.0, 0, [], []
         for batch in self._batches:
             output = model(*batch.args, **batch.kwargs)
-            guess = _tensor_of(output)
+            guess = tensor_of(output)
             if batch.name and batch.shape is not None:
                 guess = guess.reshape(batch.shape)
             size = _size(batch)
@@ -181,7 +186,7 @@ def fingerprint(parameters: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _tensor_of(output: Any) -> Any:
+def tensor_of(output: Any) -> Any:
     """Return the prediction in what a model returned: itself, its logits, or the first of several."""
     if hasattr(output, "logits"):
         return output.logits

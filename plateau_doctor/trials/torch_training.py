@@ -8,20 +8,22 @@ evaluated nothing yet goes on until it has, or until its next step.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from plateau_doctor.recorders.hooks import Hook
 from plateau_doctor.trials.arm import Arm, told
+from plateau_doctor.trials.torch_backward import listen
 from plateau_doctor.trials.torch_data import Loaders
+from plateau_doctor.trials.torch_evaluation import Evaluation
 from plateau_doctor.trials.torch_layers import Layers
 from plateau_doctor.trials.torch_log import Log
 from plateau_doctor.trials.torch_losses import Losses
+from plateau_doctor.trials.torch_models import Models
+from plateau_doctor.trials.torch_patience import Patience
 from plateau_doctor.trials.torch_rates import Rates
 from plateau_doctor.trials.torch_score import HeldOut, fingerprint
 
 __all__ = ["Training"]
-
-LOGS = "logs"
 
 
 class Training:
@@ -33,26 +35,21 @@ class Training:
     def __init__(self, arm: Arm, torch: Any, cannot: Mapping[str, str], held_on: Callable[[], str]) -> None:
         self._arm, self._torch = arm, torch
         self._cannot, self._held_on = cannot, held_on
-        self._held_out = HeldOut(arm, torch)
+        self._held_out = self._nothing_held_out()
         self._layers, self._rates = Layers(arm, torch), Rates(arm, torch)
         self._loaders = Loaders(arm, torch, self._evaluating, self._pass_over)
         Losses(arm, torch, self._evaluating, self._loss_heard)
+        listen(arm, torch, self._backward)
         self._log: Log | None = None
         self._model: Any = None
         self._optimizer: Any = None
         self._last: Any = None
-        # by optimizer, which is kept so that its id stays its own
-        self._models: dict[int, tuple[Any, Any]] = {}
-        self._outermost: Any = None
-        self._depth = 0
-        self._hooks: list[Any] = []
-        self._since_epoch = 0  # steps
-        self._since_evaluation = 0
+        self._patience = Patience(arm)
+        self._models = Models(torch, self._called_first, self._hang_on)
+        self._since_epoch = self._since_evaluation = 0  # steps
         self._epoch_length: int | None = None
         self._scored_at = -1
         self._scoring = False
-        self._best: tuple[float, Any] | None = None
-        self._waited = 0
         arm.at_end.append(self._end)
 
     # -- the optimizer is made --------------------------------------------------------------------------------
@@ -61,46 +58,44 @@ class Training:
         """Change the model whose parameters an optimizer is about to be given."""
         if self._rates.making:
             return
-        if not self._hooks:
-            self._watch()
+        self._models.watch()
         if not self._arm.knobs:
             return
         with told(self._arm, "the model could not be changed"):
-            given = group["params"]
-            given = [given] if hasattr(given, "grad") else list(given)
-            plain = [one[1] if isinstance(one, tuple) else one for one in given]
-            new = self._layers.turn(plain)
-            if given and isinstance(given[0], tuple):
-                new = [(f"plateau_doctor.{i}", one) for i, one in enumerate(new)]
-            group["params"] = [*given, *new]
+            group["params"] = self._layers.turned(group["params"])
 
     def after_group(self, optimizer: Any) -> None:
         """Change the settings of the group that was added."""
-        if self._rates.making or not self._arm.knobs:
+        if self._rates.making:
+            return
+        self._models.made(optimizer)
+        if not self._arm.knobs:
             return
         with told(self._arm, "the optimizer could not be changed"):
             self._rates.take_over(optimizer)
             self._rates.decay(optimizer.param_groups[-1])
 
-    def _watch(self) -> None:
-        """Find the module that the script calls: the outermost one of the calls before the first step."""
-        hooks = self._torch.nn.modules.module
-        self._hooks = [
-            hooks.register_module_forward_pre_hook(self._enter),
-            hooks.register_module_forward_hook(self._leave, always_call=True),
-        ]
-
-    def _enter(self, module: Any, args: Any) -> Any:
-        self._depth += 1
-        if self._depth > 1 or next(module.parameters(), None) is None:
-            return None
-        self._outermost = module
-        with told(self._arm, "the inputs could not be changed"):
-            return self._layers.attend(module, args)
+    def _called_first(self, module: Any, args: Any) -> Any:
+        if self._arm.watched:
+            with told(self._arm, "the first step is not recorded"):
+                self._hold_on_early(module)
+        else:
+            with told(self._arm, "the inputs could not be changed"):
+                return self._layers.attend(module, args)
         return None
 
-    def _leave(self, *_: Any) -> None:
-        self._depth -= 1
+    def _hold_on_early(self, module: Any) -> None:
+        """Let the first call in training tell the model, so that its first step is recorded too."""
+        training = module.training and self._torch.is_grad_enabled()
+        optimizer = self._models.new_optimizer_of(module) if training else None
+        if optimizer is not None:
+            self._models.attach(optimizer)
+            self._hold_on(optimizer)
+            self._calling()
+
+    def _hang_on(self, model: Any) -> None:
+        model.register_forward_pre_hook(Hook(self._calling))
+        model.register_forward_hook(Hook(self._called), with_kwargs=True)
 
     # -- the steps --------------------------------------------------------------------------------------------
 
@@ -109,8 +104,8 @@ class Training:
         if self._arm.at_cap:
             self._leave_script()
         with told(self._arm, "the step could not be changed"):
-            if id(optimizer) not in self._models:
-                self._attach(optimizer)
+            if not self._models.has(optimizer):
+                self._models.attach(optimizer)
             if self._optimizer is None:
                 self._hold_on(optimizer)
             elif optimizer is self._last is not self._optimizer:  # it steps again on its own: a new phase
@@ -143,19 +138,9 @@ class Training:
         self._since_evaluation += 1
         self._loaders.stepped()
 
-    def _attach(self, optimizer: Any) -> None:
-        """Take hold of the module that was called before this optimizer's first step."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks, self._depth = [], 0
-        model = self._outermost
-        if model is not None and all(model is not known for _, known in self._models.values()):
-            model.register_forward_hook(self._called, with_kwargs=True)
-        self._models[id(optimizer)] = (optimizer, model)
-
     def _hold_on(self, optimizer: Any) -> None:
         """Let this be the optimizer whose steps are counted, and its model the one that is scored."""
-        self._optimizer, model = self._models[id(optimizer)]
+        self._optimizer, model = optimizer, self._models.of(optimizer)
         self._arm.hold_on(self._held_on())
         for knob in self._arm.knobs:
             if knob in self._cannot:
@@ -163,11 +148,19 @@ class Training:
         if model is None:
             self._arm.add("problems", "no module was called before the first step; nothing can be scored")
             return
-        if model is not self._model:
-            self._model, self._held_out = model, HeldOut(self._arm, self._torch)
+        another = model is not self._model
+        if another:
+            self._model, self._held_out = model, self._nothing_held_out()
+        before = 0 if self._log is None else self._log.step
         if self._log is not None:
             self._log.close()
-        self._log = Log(self._arm, model, optimizer, Path(self._arm.order.folder) / LOGS)
+            if self._log.off:  # one warning is enough
+                return
+        first = self._arm.outcome.steps if not self._arm.watched else None if another else before
+        self._log = Log(self._arm, self._torch, model, optimizer, self._arm.logs(another), first)
+
+    def _nothing_held_out(self) -> HeldOut | Evaluation:
+        return Evaluation(self._torch) if self._arm.watched else HeldOut(self._arm, self._torch)
 
     def _total(self) -> int | None:
         """Return the steps of the trial, where the cap and the length of an epoch tell."""
@@ -186,14 +179,23 @@ class Training:
             return True
         return self._model is not None and not self._model.training
 
+    def _calling(self, *_: Any) -> None:
+        if not self._torch.compiler.is_compiling() and self._log is not None and not self._evaluating():
+            self._log.calling()
+
+    def _backward(self, value: Any) -> None:
+        if self._log is not None:
+            self._log.backward(value)
+
     def _called(self, module: Any, args: Any, kwargs: Any, output: Any) -> None:
-        if self._scoring or module is not self._model or self._torch.compiler.is_compiling():
+        if self._torch.compiler.is_compiling() or self._scoring or module is not self._model:
             return
         with told(self._arm, "a call of the model was not heard"):
+            self._loaders.used()
             if not self._evaluating():
                 own = getattr(output, "loss", None)
                 if own is not None and self._log is not None:
-                    self._log.loss(own)
+                    self._log.own_loss(own, "num_items_in_batch" in kwargs)
                 return
             loader = self._loaders.current
             if loader is not None and self._loaders.is_training(loader):
@@ -216,7 +218,7 @@ class Training:
         if evaluating:
             self._held_out.lost(name, loss, guess, target, value)
         elif self._log is not None and value.requires_grad:
-            self._log.loss(value)
+            self._log.heard(name, guess, target, value)
 
     def _pass_over(self, loader: Any) -> None:
         if self._scoring:
@@ -230,12 +232,13 @@ class Training:
     # -- epochs and the end -----------------------------------------------------------------------------------
 
     def _epoch_over(self) -> None:
-        self._epoch_length = self._epoch_length or self._since_epoch
-        self._since_epoch = 0
+        steps, self._since_epoch = self._since_epoch, 0
+        self._epoch_length = self._epoch_length or steps
         self._arm.tell(epochs=self._arm.outcome.epochs + 1)
         self._arm.write()
         if self._log is not None:
-            self._log.epoch_over(self._arm.outcome.epochs)
+            batch = getattr(self._loaders.last, "batch_size", None)
+            self._log.epoch_over(self._arm.outcome.epochs, steps, batch)
         if self._arm.epochs_left == 0 and self._loaders.any_trained and self._held_out.known:
             self._leave_script()
 
@@ -247,17 +250,9 @@ class Training:
         self._since_evaluation = 1  # not again before the next one
         self._rates.after_epoch(loss)
         if self._log is not None:
-            self._log.evaluated(loss)
-        patience = self._arm.change.early_stopping_patience
-        if patience is not None:
-            self._arm.applied("early_stopping_patience", f"{patience} evaluations; the best weights are kept")
-            if self._best is None or loss < self._best[0]:
-                state = {k: v.detach().clone() for k, v in self._model.state_dict().items()}
-                self._best, self._waited = (loss, state), 0
-            else:
-                self._waited += 1
-            if self._waited >= max(1, patience):
-                self._leave_script()
+            self._log.evaluated(loss, self._held_out.metrics)
+        if self._patience.over(loss, self._model):
+            self._leave_script()
 
     def _leave_script(self) -> None:
         self._take_evaluation()
@@ -268,22 +263,28 @@ class Training:
 
     def _end(self) -> None:
         """Score as the process ends, if the script came to its own end."""
-        if self._model is not None and self._arm.outcome.ended is None and not self._arm.crashed:
+        if self._model is None or self._arm.outcome.ended is not None:
+            return
+        if not self._arm.crashed:
+            self._loaders.settle()
             self._take_evaluation()
             self._score()
-            if self._log is not None:
-                self._log.close()
+        if self._log is not None:
+            self._log.close()
 
     def _score(self) -> None:
         if self._model is None or self._scored_at == self._arm.outcome.steps:
             return
+        if self._arm.watched:
+            if not self._held_out.known:
+                self._arm.add("problems", f"no validation loss is logged: {NOT_HEARD}")
+            return
         self._scored_at, self._scoring = self._arm.outcome.steps, True
         try:
             with told(self._arm, "no score"):
-                if self._best is not None:
-                    self._model.load_state_dict(self._best[1])
+                self._patience.restore(self._model)
                 self._arm.tell(fingerprint=fingerprint(self._model.parameters()))
-                if self._held_out.known:
+                if isinstance(self._held_out, HeldOut) and self._held_out.known:
                     self._held_out.score(self._model)
                 else:
                     self._arm.tell(scored_on=NOTHING)
@@ -291,7 +292,8 @@ class Training:
             self._scoring = False
 
 
-NOTHING = "nothing: no loss of torch.nn.functional came with gradients off or the model in evaluation mode"
+NOT_HEARD = "no loss of torch.nn.functional came with gradients off or the model in evaluation mode"
+NOTHING = f"nothing: {NOT_HEARD}"
 
 
 def _key(loader: Any) -> object:

@@ -1,4 +1,4 @@
-"""Starts the wrap in a trial's child: guards files, offsets seeds, and waits for a framework to be imported."""
+"""Starts the wrap in a child: waits for a framework to be imported; in a trial, guards files and offsets seeds."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ FRAMEWORKS = {  # module whose import is awaited -> module of ours that wraps it
     "keras": "plateau_doctor.trials.keras",
     "torch": "plateau_doctor.trials.torch",
 }
+WATCHES = {**FRAMEWORKS, "keras": "plateau_doctor.trials.keras_watch"}  # where a training is only recorded
+RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "HOROVOD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def start() -> Arm:
@@ -33,16 +35,24 @@ def start() -> Arm:
         OSError: There is no order where the environment says.
     """
     arm = Arm(Order.read(Path(os.environ[ENVIRONMENT])))
+    if arm.watched and any(_above_zero(os.environ.get(name)) for name in RANKS):
+        return arm  # the first of several processes records
     atexit.register(arm.close)
     _watch_for_crashes(arm)
+    if not arm.watched:
+        _keep_apart(arm)
+    for name, home in (WATCHES if arm.watched else FRAMEWORKS).items():
+        when_imported(name, lambda module, home=home: _wrap(arm, module, home))  # type: ignore[misc]
+    return arm
+
+
+def _keep_apart(arm: Arm) -> None:
+    """Keep an arm of a trial away from the user's files, and give it the seeds of its order."""
     if world := next((name for name in WORLD if _above_one(os.environ.get(name))), None):
         refuse(arm, f"{world}={os.environ[world]}")
     guard.install(arm)
     saving.install(arm, when_imported)
     seeds.install(arm, when_imported)
-    for name, home in FRAMEWORKS.items():
-        when_imported(name, lambda module, home=home: _wrap(arm, module, home))  # type: ignore[misc]
-    return arm
 
 
 def refuse(arm: Arm, why: str) -> NoReturn:
@@ -123,3 +133,7 @@ def _half_imported(module: ModuleType) -> bool:
 
 def _above_one(value: str | None) -> bool:
     return value is not None and value.isdigit() and int(value) > 1
+
+
+def _above_zero(value: str | None) -> bool:
+    return value is not None and value.isdigit() and int(value) > 0
