@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.joined import joined
@@ -152,9 +153,10 @@ def _worth_a_word(file: Path, head: bytes) -> bool:
 
 
 def _with_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:
-    column = run.scalars["tag"].tolist()
-    roles = roles_of(list(dict.fromkeys(column)), tag_map)
-    role = pd.Series([roles[tag][0] for tag in column], index=run.scalars.index, dtype="object")
+    codes, tags = pd.factorize(run.scalars["tag"].to_numpy())
+    roles = roles_of(tags.tolist(), tag_map)
+    known = np.array([*(roles[tag][0] for tag in tags), None], dtype=object)
+    role = pd.Series(known[codes], index=run.scalars.index, dtype="object")
     reasons = {**{tag: why for tag, (_, why) in roles.items()}, **run.reasons}
     scalars = run.scalars.assign(role=role)
     return dataclasses.replace(run, scalars=scalars, reasons=reasons)

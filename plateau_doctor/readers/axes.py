@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.texts import writable
-from plateau_doctor.run import SCALAR_COLUMNS, scalar_frame
+from plateau_doctor.run import scalar_frame
 
 __all__ = ["BLANK", "curves", "curves_of", "trials"]
 
@@ -30,7 +30,7 @@ def curves(table: pd.DataFrame) -> pd.DataFrame:
     for name in table.columns:
         values = table[name].to_numpy(dtype=float)
         logged = np.flatnonzero(values != BLANK)
-        columns[str(name)] = (logged, values[logged])
+        columns[str(name)] = (logged, values if len(logged) == len(values) else values[logged])
     return curves_of(columns, len(table))
 
 
@@ -56,20 +56,27 @@ def curves_of(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
     held = {n: c for n, c in columns.items() if n not in (step, epoch, clock) and len(c[0])}
     if not held:
         return scalar_frame([])
-    at = np.concatenate([logged for logged, _ in held.values()])
+    logged = [rows for rows, _ in held.values()]
+    values = np.concatenate([values for _, values in held.values()])
     tags = np.array([writable(name) for name in held], dtype=object)
-    live = [_live(steps[logged], segment[logged]) for logged, _ in held.values()]
     frame = {
-        "tag": np.repeat(tags, [len(logged) for logged, _ in held.values()]),
-        "role": np.full(len(at), None, dtype=object),
-        "step": steps[at],
-        "epoch": epochs[at],
-        "wall_time": clocks[at],
-        "value": np.concatenate([values for _, values in held.values()]),
-        "segment": segment[at],
-        "live": np.concatenate(live),
+        "tag": pd.Series(np.repeat(tags, [len(rows) for rows in logged]), dtype="object", copy=False),
+        "role": pd.Series(np.full(len(values), None, dtype=object), dtype="object", copy=False),
+        "step": _in_each(steps, logged),
+        "epoch": _in_each(epochs, logged),
+        "wall_time": _in_each(clocks, logged),
+        "value": values,
+        "segment": _in_each(segment, logged),
+        "live": np.concatenate([_live(steps[rows], segment[rows]) for rows in logged]),
     }
-    return pd.DataFrame(frame).astype(dict(SCALAR_COLUMNS))
+    return pd.DataFrame(frame, copy=False)
+
+
+def _in_each(axis: np.ndarray, logged: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the part of an axis that each column has a value in, one behind the other."""
+    if all(len(rows) == len(axis) for rows in logged):
+        return np.tile(axis, len(logged))
+    return axis[np.concatenate(logged)]
 
 
 def _column(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
@@ -104,8 +111,10 @@ def trials(scalars: pd.DataFrame) -> list[pd.DataFrame]:
     A segment that starts at the axis' beginning is a training of its own when its loss starts nearer to where
     the segment before had started than to where that one had ended; else it is a resumed run.
     """
+    if scalars["segment"].max() == 0:
+        return [scalars]
     loss = next((tag for tag in dict.fromkeys(scalars["tag"]) if "loss" in str(tag).lower()), None)
-    if loss is None or scalars["segment"].max() == 0:
+    if loss is None:
         return [scalars]
     rows = scalars[scalars["tag"] == loss]
     value, step, segment = (rows[name].to_numpy() for name in ("value", "step", "segment"))

@@ -75,7 +75,7 @@ def _read_one(path: Path) -> EventFile | Problem:
 
 def _is_catboost(file: EventFile) -> bool:
     """CatBoost writes one bare name, no file version, into `learn` and `test` below its own folder."""
-    if file.versioned or file.path.name != "events.out.tfevents" or not file.tags:
+    if file.versioned or file.path.name != "events.out.tfevents" or not len(file.scalars):
         return False
     above = file.path.absolute().parents
     return above[0].name in ("learn", "test") or any("catboost" in folder.name.lower() for folder in above)
@@ -83,7 +83,7 @@ def _is_catboost(file: EventFile) -> bool:
 
 def _run_or_problems(home: Path, parts: Sequence[Part], root: Path) -> Iterator[Run | Problem]:
     files = [file for part in parts for file in part.files]
-    if any(file.tags or file.histograms for file in files):
+    if any(len(file.scalars) or len(file.binned) for file in files):
         yield run_of(home, parts, root, NAME)
         return
     for file in files:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from plateau_doctor.run import Run
 
@@ -28,6 +29,9 @@ def joined(runs: Iterable[Run]) -> list[Run]:
 
     Two logs are one run when a loss of both has the same values (to 1e-4, nine in ten, at least three points).
     """
+    runs = list(runs)
+    if len(runs) < 2:
+        return runs
     kept: list[Run] = []
     losses: list[Losses] = []  # of those kept
     seen: dict[Key, list[int]] = {}  # which of those kept begin with a value like this one
@@ -54,10 +58,13 @@ def joined(runs: Iterable[Run]) -> list[Run]:
 
 def _losses(run: Run) -> Losses:
     """Return the values of each tag of the two losses, by role."""
-    scalars = run.scalars[run.scalars["role"].isin(ROLES)]
+    roles, tags, values = (run.scalars[name].to_numpy() for name in ("role", "tag", "value"))
     found: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
-    for _, rows in scalars.groupby("tag", sort=False):
-        found[str(rows["role"].iat[0])].append(rows["value"].to_numpy())
+    codes, names = pd.factorize(roles)
+    for role, curves in found.items():
+        rows = np.flatnonzero(codes == names.tolist().index(role)) if role in names else codes[:0]
+        own, held = pd.factorize(tags[rows])
+        curves += [values[rows[own == tag]] for tag in range(len(held))]
     return found
 
 

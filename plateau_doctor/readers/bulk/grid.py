@@ -1,0 +1,38 @@
+"""Reads a table that is nothing but numbers all at once, by pandas: the quick twin of `table`'s walk over cells.
+
+Numbers come out as pandas reads them, whose last bit may differ from the nearest one.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["NEVER", "numbers_in"]
+
+# quotes, comments, zeros, and ends of lines that pandas does not know
+NEVER = b'"#\x0b\x0c\x1c\x1d\x1e\0'
+
+
+def numbers_in(body: bytes, width: int, separator: str) -> list[np.ndarray] | None:
+    """Return the columns of the rows in `body`, NaN in blank cells; None unless each row has `width` plain cells."""
+    if not body.isascii() or any(byte in body for byte in NEVER):
+        return None
+    try:
+        table = pd.read_csv(
+            io.BytesIO(body),
+            sep=separator,
+            header=None,
+            names=range(width),
+            dtype=np.float64,
+            na_values=[""],
+            keep_default_na=False,
+            low_memory=False,
+        )
+    except (ValueError, OverflowError):  # a cell is no number, or a row too long
+        return None
+    if not len(table) or body.count(separator.encode()) != len(table) * (width - 1):
+        return None
+    return [table[column].to_numpy() for column in range(width)]
