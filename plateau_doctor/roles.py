@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 __all__ = ["ROLES", "higher_is_better", "layer_of", "rank_of", "role_of", "roles_of"]
 
@@ -54,6 +55,8 @@ DETECTION = frozenset({"map", "map50", "map50-95", "ap", "bbox", "segm", "metric
 WHOLE = frozenset("norm norms total global l2 all overall model".split())
 NEVER = frozenset("time seconds eta sec fps memory mem gpu cpu lr0x hp".split())
 
+LONG = 200  # characters of a tag that is not worth remembering
+
 _LAYERED = re.compile(
     r"(?P<what>grad(?:ient)?s?(?:_[0-9.]+)?(?:[_-]?norms?)?|weights?[_-]?norms?|param(?:eter)?s?[_-]?norms?|update[_-]?ratios?)"
     r"/(?P<layer>.+)$",
@@ -78,6 +81,15 @@ def role_of(tag: str, tag_map: Mapping[str, str] | None = None) -> tuple[str | N
     """Return the role of one tag, and why; `tag_map` is tag -> role and overrules the table."""
     if tag_map and tag in tag_map:
         return tag_map[tag], "given by --tag-map"
+    return _role_of(tag) if len(tag) > LONG else _remembered(tag)
+
+
+@lru_cache(maxsize=1 << 14)
+def _remembered(tag: str) -> tuple[str | None, str]:
+    return _role_of(tag)
+
+
+def _role_of(tag: str) -> tuple[str | None, str]:
     words = words_of(tag)
     present = frozenset(words)
     if not words:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.texts import writable
+from plateau_doctor.roles import roles_of
 from plateau_doctor.run import scalar_frame
 
 __all__ = ["BLANK", "curves", "curves_of", "trials"]
@@ -24,18 +25,30 @@ EPOCHS = ("epoch", "epochs", "ep", "current_epoch", "epoch_num")
 CLOCKS = ("wall time", "wall_time", "timestamp", "_timestamp")
 
 
-def curves(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the `scalars` frame (see Run) of a table: one row a cell that was logged and is not `BLANK`."""
+def curves(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the `scalars` frame (see Run) of a table, one row a cell that was logged and is not `BLANK`.
+
+    Its roles are filled in, and the reasons for them come second.
+    """
     columns: dict[str, Column] = {}
     for name in table.columns:
         values = table[name].to_numpy(dtype=float)
         logged = np.flatnonzero(values != BLANK)
         columns[str(name)] = (logged, values if len(logged) == len(values) else values[logged])
-    return curves_of(columns, len(table))
+    scalars, counts = _scalars(columns, len(table))
+    roles = roles_of(list(counts))
+    role = _blocks([roles[name][0] for name in counts], list(counts.values()))
+    scalars["role"] = pd.Series(role, dtype="object", copy=False)
+    return scalars, {name: why for name, (_, why) in roles.items()}
 
 
 def curves_of(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
-    """Return the `scalars` frame of columns that have a value in some of `size` rows.
+    """Return the `scalars` frame of columns that have a value in some of `size` rows."""
+    return _scalars(columns, size)[0]
+
+
+def _scalars(columns: Mapping[str, Column], size: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the frame, in which the tags stand one behind the other, and how many rows each tag has.
 
     The step is the finest axis there is: a step column, else the epoch, else the row's number, which then
     counts epochs. Where the axis falls back, a new segment begins.
@@ -55,13 +68,14 @@ def curves_of(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
         clocks[columns[clock][0]] = columns[clock][1]
     held = {n: c for n, c in columns.items() if n not in (step, epoch, clock) and len(c[0])}
     if not held:
-        return scalar_frame([])
+        return scalar_frame([]), {}
     logged = [rows for rows, _ in held.values()]
     values = np.concatenate([values for _, values in held.values()])
-    tags = np.array([writable(name) for name in held], dtype=object)
+    tags = [writable(name) for name in held]
+    counts = [len(rows) for rows in logged]
     frame = {
-        "tag": pd.Series(np.repeat(tags, [len(rows) for rows in logged]), dtype="object", copy=False),
-        "role": pd.Series(np.full(len(values), None, dtype=object), dtype="object", copy=False),
+        "tag": pd.Series(_blocks(tags, counts), dtype="object", copy=False),
+        "role": pd.Series(_blocks([None], [len(values)]), dtype="object", copy=False),
         "step": _in_each(steps, logged),
         "epoch": _in_each(epochs, logged),
         "wall_time": _in_each(clocks, logged),
@@ -69,7 +83,17 @@ def curves_of(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
         "segment": _in_each(segment, logged),
         "live": np.concatenate([_live(steps[rows], segment[rows]) for rows in logged]),
     }
-    return pd.DataFrame(frame, copy=False)
+    return pd.DataFrame(frame, copy=False), dict(zip(tags, counts, strict=True))
+
+
+def _blocks(values: Sequence[str | None], counts: Sequence[int]) -> np.ndarray:
+    """Return each value so many times, one behind the other."""
+    found = np.empty(sum(counts), dtype=object)
+    at = 0
+    for value, count in zip(values, counts, strict=True):
+        found[at : at + count] = value
+        at += count
+    return found
 
 
 def _in_each(axis: np.ndarray, logged: Sequence[np.ndarray]) -> np.ndarray:

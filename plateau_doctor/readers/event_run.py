@@ -16,6 +16,7 @@ from plateau_doctor.readers.event_folders import Part
 from plateau_doctor.readers.event_rows import Rows
 from plateau_doctor.readers.histograms import Histograms, layer_and_kind
 from plateau_doctor.readers.segments import segments_of
+from plateau_doctor.roles import roles_of
 from plateau_doctor.run import HISTOGRAM_COLUMNS, Problem, Run, histogram_frame
 
 __all__ = ["histograms_of", "run_of"]
@@ -40,7 +41,8 @@ def run_of(home: Path, parts: Sequence[Part], root: Path, format_name: str) -> R
                 what = f"the steps start again {unmarked} times within the file"
                 why = "only the last stretch counts; is the step counted anew in each epoch?"
                 problems.append(Problem(str(files[0].path), what, why))
-    whole, reasons = _without_placeholder(_joined(curves))
+    whole, left_out = _without_placeholder(_joined(curves))
+    scalars, reasons = _frame(whole)
     settings, doubts = _settings(home, parts)
     held = [(file.binned, file.histograms, part.name_of) for part in parts for file in part.files]
     histograms, bins = histograms_of(held)
@@ -48,12 +50,12 @@ def run_of(home: Path, parts: Sequence[Part], root: Path, format_name: str) -> R
         name=_name(home, root),
         source=str(home),
         format=format_name,
-        scalars=_frame(whole),
+        scalars=scalars,
         histograms=histograms,
         bins=bins,
         settings=settings,
         problems=(*problems, *doubts),
-        reasons=reasons,
+        reasons={**reasons, **left_out},
     )
 
 
@@ -143,17 +145,18 @@ def _without_placeholder(curves: _Curves) -> tuple[_Curves, dict[str, str]]:
         if left_out
     }
     columns = ("codes", "steps", "times", "values", "segment", "live")
-    return _Curves(curves.names, *(getattr(curves, name)[~chosen] for name in columns)), reasons
+    return _Curves(curves.names, *(getattr(curves, column)[~chosen] for column in columns)), reasons
 
 
-def _frame(curves: _Curves) -> pd.DataFrame:
-    """Return the `scalars` frame of a run; the columns are the arrays themselves, not copies."""
-    size = len(curves.codes)
-    rows = pd.RangeIndex(size)
-    names = np.array([*curves.names, None], dtype=object)[:-1]
+def _frame(curves: _Curves) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the `scalars` frame of a run, whose columns are the arrays themselves, and the reasons for its roles."""
+    rows = pd.RangeIndex(len(curves.codes))
+    roles = roles_of([curves.names[code] for code in _in_order(curves.codes, len(curves.names))])
+    tags = np.array([*curves.names, None], dtype=object)
+    role = np.array([*(roles[name][0] if name in roles else None for name in curves.names), None], dtype=object)
     columns = {
-        "tag": pd.Series(names[curves.codes], rows, dtype="object", copy=False),
-        "role": pd.Series(np.full(size, None, dtype=object), rows, dtype="object", copy=False),
+        "tag": pd.Series(tags.take(curves.codes), rows, dtype="object", copy=False),
+        "role": pd.Series(role.take(curves.codes), rows, dtype="object", copy=False),
         "step": curves.steps,
         "epoch": _epochs(curves),
         "wall_time": curves.times,
@@ -161,7 +164,16 @@ def _frame(curves: _Curves) -> pd.DataFrame:
         "segment": curves.segment,
         "live": curves.live,
     }
-    return pd.DataFrame(columns, index=rows, copy=False)
+    frame = pd.DataFrame(columns, index=rows, copy=False)
+    return frame, {name: why for name, (_, why) in roles.items()}
+
+
+def _in_order(codes: np.ndarray, count: int) -> list[int]:
+    """Return the codes that rows have, in the order in which they come first."""
+    first = np.full(count, len(codes))
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    order = np.argsort(first, kind="stable")
+    return [int(code) for code in order[: int((first < len(codes)).sum())]]
 
 
 def _epochs(curves: _Curves) -> np.ndarray:

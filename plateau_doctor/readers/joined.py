@@ -30,8 +30,9 @@ def joined(runs: Iterable[Run]) -> list[Run]:
     Two logs are one run when a loss of both has the same values (to 1e-4, nine in ten, at least three points).
     """
     runs = list(runs)
-    if len(runs) < 2:
-        return runs
+    together = Counter(map(_folder, runs))
+    alone = [run for run in runs if together[_folder(run)] == 1]
+    runs = [run for run in runs if together[_folder(run)] > 1]
     kept: list[Run] = []
     losses: list[Losses] = []  # of those kept
     seen: dict[Key, list[int]] = {}  # which of those kept begin with a value like this one
@@ -53,7 +54,7 @@ def joined(runs: Iterable[Run]) -> list[Run]:
             why = f"{run.source} holds the same values and was left out"
             said = {**other.reasons, "joined": "; ".join(filter(None, [other.reasons.get("joined"), why]))}
             kept[twin] = dataclasses.replace(other, reasons=said, problems=(*other.problems, *run.problems))
-    return sorted(kept, key=lambda run: run.name)
+    return sorted([*alone, *kept], key=lambda run: run.name)
 
 
 def _losses(run: Run) -> Losses:
@@ -68,13 +69,17 @@ def _losses(run: Run) -> Losses:
     return found
 
 
+def _folder(run: Run) -> str:
+    source = Path(run.source)
+    return str(source if source.is_dir() else source.parent)
+
+
 def _keys(run: Run, losses: Losses) -> list[Key]:
     """Return a mark for each of the first values: those of two logs of one run are nearly all the same.
 
     Only runs that share some are compared, so that a folder of thousands takes seconds.
     """
-    source = Path(run.source)
-    folder = str(source if source.is_dir() else source.parent)
+    folder = _folder(run)
     return [
         (folder, role, place, f"{value:.2e}")
         for role, curves in losses.items()

@@ -50,7 +50,7 @@ def read_records(file: BinaryIO, size: int) -> Iterator[Batch | Gap]:
         OSError: The file cannot be read.
     """
     search = _Search(file, size)
-    at, window = 0, SMALL
+    at, window = 0, LARGE
     while at < size:
         data = search.bytes_at(at, window)
         starts, ends, wanted = followed(data, size - at)

@@ -77,7 +77,7 @@ def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
         return
     name = name_below(path, root)
     for title, part in _by_run(path, table):
-        scalars = curves(part)
+        scalars, reasons = curves(part)
         if scalars.empty:
             yield Problem(str(path), "not a training log", "it has no column of numbers")
             continue
@@ -88,7 +88,8 @@ def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
             parts = [scalars]
         for number, one in enumerate(parts, start=1):
             full = " ".join(filter(None, [name, title, f"#{number}" if len(parts) > 1 else ""]))
-            yield Run(full, str(path), NAME, one, problems=tuple(problems) if number == 1 else ())
+            said, own = (tuple(problems) if number == 1 else ()), (reasons if len(parts) == 1 else {})
+            yield Run(full, str(path), NAME, one, problems=said, reasons=own)
 
 
 def _plain_table(content: bytes) -> pd.DataFrame | None:
@@ -100,10 +101,9 @@ def _plain_table(content: bytes) -> pd.DataFrame | None:
     texts = [line.decode() for line in lines[:-1] if line.strip()][:50]
     separator = _separator(texts)
     header = _header(_cells(texts[0], separator))
-    begin = content.find(b"\n") + 1
-    if separator is None or not 1 < len(header) <= MOST_COLUMNS or begin != len(head.splitlines(True)[0]):
+    if separator is None or not 1 < len(header) <= MOST_COLUMNS:
         return None
-    columns = numbers_in(content[begin:], len(header), separator)
+    columns = numbers_in(content, len(header), separator)
     if columns is None:
         return None
     written = [~np.isnan(values) for values in columns]

@@ -16,15 +16,18 @@ __all__ = ["NEVER", "numbers_in"]
 NEVER = b'"#\x0b\x0c\x1c\x1d\x1e\0'
 
 
-def numbers_in(body: bytes, width: int, separator: str) -> list[np.ndarray] | None:
-    """Return the columns of the rows in `body`, NaN in blank cells; None unless each row has `width` plain cells."""
-    if not body.isascii() or any(byte in body for byte in NEVER):
+def numbers_in(content: bytes, width: int, separator: str) -> list[np.ndarray] | None:
+    """Return the columns under the first line, NaN in blank cells; None unless each row has `width` plain cells."""
+    if not content.isascii() or any(byte in content for byte in NEVER):
         return None
+    if b"\r" in content and content.count(b"\r") != content.count(b"\r\n"):
+        return None  # pandas skips a blank cell behind a lone carriage return
     try:
         table = pd.read_csv(
-            io.BytesIO(body),
+            io.BytesIO(content),
             sep=separator,
             header=None,
+            skiprows=1,
             names=range(width),
             dtype=np.float64,
             na_values=[""],
@@ -33,6 +36,6 @@ def numbers_in(body: bytes, width: int, separator: str) -> list[np.ndarray] | No
         )
     except (ValueError, OverflowError):  # a cell is no number, or a row too long
         return None
-    if not len(table) or body.count(separator.encode()) != len(table) * (width - 1):
+    if not len(table) or content.count(separator.encode()) != (len(table) + 1) * (width - 1):
         return None
     return [table[column].to_numpy() for column in range(width)]

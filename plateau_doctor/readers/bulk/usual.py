@@ -70,11 +70,15 @@ def taken_at_once(data: bytes, starts: Places, ends: Places, plugins: Mapping[st
         scalar = kinds[members] == SCALAR
         numbers[members[scalar]] = alike.numbers[scalar].reshape(-1)
     at = np.flatnonzero(keys == MESSAGE)
-    messages = messages_in(raw, values.at[at], values.ends[at])
-    kinds[at[messages.members]] = BINNED
+    messages = messages_in(raw, values.at[at], values.ends[at]) if len(at) else None
+    if messages:
+        at = at[messages.members]
+        kinds[at] = BINNED
     left = _left(values, kinds, len(starts))
-    at, kept = at[messages.members], kinds[at[messages.members]] == BINNED
-    parts = [(at[kept], of_messages(data, messages.take(kept)))] if len(at) else []
+    parts: list[tuple[Places, Histograms]] = []
+    if messages:
+        kept = kinds[at] == BINNED
+        parts.append((at[kept], of_messages(data, messages.take(kept))))
     for members, alike in groups:
         kept = kinds[members] == BINNED
         if kept.any():
@@ -98,6 +102,8 @@ def _left(values: Values, kinds: np.ndarray, count: int) -> Places:
 
 
 def _tensors(raw: Bytes, values: Values, at: Places) -> Groups:
+    if not len(at):
+        return []
     return [(at[alike.members], alike) for alike in tensors_of(raw, values.at[at], values.ends[at])]
 
 
