@@ -14,11 +14,13 @@ __all__ = ["NEVER", "numbers_in"]
 
 # quotes, comments, zeros, and ends of lines that pandas does not know
 NEVER = b'"#\x0b\x0c\x1c\x1d\x1e\0'
+IN_WORDS = b"rRlL"  # in true and false, which pandas takes for 1 and 0; in no number
 
 
 def numbers_in(content: bytes, width: int, separator: str) -> list[np.ndarray] | None:
     """Return the columns under the first line, NaN in blank cells; None unless each row has `width` plain cells."""
-    if not content.isascii() or any(byte in content for byte in NEVER):
+    body = content.find(b"\n") + 1
+    if not content.isascii() or any(content.find(byte, body) >= 0 for byte in NEVER + IN_WORDS):
         return None
     if b"\r" in content and content.count(b"\r") != content.count(b"\r\n"):
         return None  # pandas skips a blank cell behind a lone carriage return
