@@ -163,7 +163,9 @@ def _worth_a_word(file: Path, head: bytes) -> bool:
 
 
 def _with_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:
-    told = len(run.scalars) and run.scalars["tag"].iat[0] in run.reasons  # then its reader has found the roles
+    told = (
+        len(run.scalars) and run.scalars["tag"].iat[0] in run.reasons
+    )  # then its reader has found the roles
     if told and not tag_map:
         return run
     codes, tags = pd.factorize(run.scalars["tag"].to_numpy())

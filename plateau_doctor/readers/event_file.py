@@ -21,7 +21,7 @@ from plateau_doctor.readers.records import Batch, Gap, read_records
 from plateau_doctor.readers.wire import WireError
 from plateau_doctor.run import Problem
 
-__all__ = ["EventFile", "read_event_file"]
+__all__ = ["EventFile", "Reading", "read_event_file"]
 
 
 @dataclass(eq=False)
@@ -68,7 +68,7 @@ def read_event_file(path: Path, at_once: bool = True) -> EventFile:
     Raises:
         OSError: The file cannot be read.
     """
-    reading = _Reading(EventFile(path), at_once)
+    reading = Reading(EventFile(path), at_once)
     with path.open("rb") as file:
         for piece in read_records(file, path.stat().st_size):
             if isinstance(piece, Gap):
@@ -80,7 +80,7 @@ def read_event_file(path: Path, at_once: bool = True) -> EventFile:
     return reading.done()
 
 
-class _Reading:
+class Reading:
     """A file that is being read: what its batches of records held so far."""
 
     def __init__(self, file: EventFile, at_once: bool) -> None:
@@ -92,16 +92,16 @@ class _Reading:
         self._sessions: list[int] = []
         self._events = 0  # seen in the batches before
 
-    def take(self, batch: Batch) -> None:
-        """Take all events of a batch, those of the usual shape at once and the others one by one."""
+    def take(self, batch: Batch, usual: Usual | None = None) -> None:
+        """Take all events of a batch, those of the usual shape at once, if that is not done, and others one by one."""
         self._note_begin(batch)
-        usual = taken_at_once(batch.data, batch.starts, batch.ends, self._plugins) if self._at_once else None
+        if self._at_once and not usual:
+            usual = taken_at_once(batch.data, batch.starts, batch.ends, self._plugins)
         told = usual.told if usual else {}
         left = usual.left.tolist() if usual else range(len(batch.starts))
         taken, problems = self._walked(batch, left, {**self._plugins, **told})
-        unsure = {tag for tag, plugin in told.items() if self._plugins.get(tag) != plugin}
-        if usual and (taken.changed or taken.asked & unsure):
-            usual = None  # which plugin a tag had depends on the order of these events
+        if usual and (taken.changed or any(self._is_unsure(tag, usual) for tag in taken.asked)):
+            usual = None  # which plugin a tag has depends on the order of these events
             taken, problems = self._walked(batch, range(len(batch.starts)), dict(self._plugins))
         if usual:
             self._add_usual(usual)
@@ -120,6 +120,12 @@ class _Reading:
         file.histograms = histograms if order is None else histograms.take(order)
         file.session_starts = np.searchsorted(events, self._sessions).tolist()
         return file
+
+    def _is_unsure(self, tag: str, usual: Usual) -> bool:
+        """Whether the plugin of a tag of tensors was not known before these events."""
+        return tag in usual.tensors and self._plugins.get(tag) != usual.told.get(
+            tag, self._plugins.get(tag, "")
+        )
 
     def _note_begin(self, batch: Batch) -> None:
         bounds = zip(batch.starts.tolist(), batch.ends.tolist(), strict=True)

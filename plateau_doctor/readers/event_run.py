@@ -70,14 +70,19 @@ def _name(home: Path, root: Path) -> str:
 def _writers(files: Sequence[EventFile]) -> list[list[EventFile]]:
     """Split a folder's files into rows of files that follow one another; writers side by side are apart."""
     writers: list[list[EventFile]] = []
+    ended: list[float | None] = []  # the last time that each has written
     for file in files:
-        for writer in writers:
-            ended = [t for f in writer for t in f.scalars.times[-1:].tolist()]
-            if not len(file.scalars) or not ended or not file.scalars.times[0] < max(ended):
-                writer.append(file)
-                break
-        else:
-            writers.append([file])
+        times = file.scalars.times
+        begin, end = (float(times[0]), float(times[-1])) if len(times) else (None, None)
+        follows = (begin is None or last is None or not begin < last for last in ended)
+        place = next((i for i, after in enumerate(follows) if after), len(writers))
+        if place == len(writers):
+            writers.append([])
+            ended.append(None)
+        writers[place].append(file)
+        if end is not None:
+            last = ended[place]
+            ended[place] = end if last is None else max(last, end)
     return writers
 
 
@@ -153,7 +158,9 @@ def _frame(curves: _Curves) -> tuple[pd.DataFrame, dict[str, str]]:
     rows = pd.RangeIndex(len(curves.codes))
     roles = roles_of([curves.names[code] for code in _in_order(curves.codes, len(curves.names))])
     tags = np.array([*curves.names, None], dtype=object)
-    role = np.array([*(roles[name][0] if name in roles else None for name in curves.names), None], dtype=object)
+    role = np.array(
+        [*(roles[name][0] if name in roles else None for name in curves.names), None], dtype=object
+    )
     columns = {
         "tag": pd.Series(tags.take(curves.codes), rows, dtype="object", copy=False),
         "role": pd.Series(role.take(curves.codes), rows, dtype="object", copy=False),

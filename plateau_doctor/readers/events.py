@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from plateau_doctor.readers.event_file import EventFile, read_event_file
+from plateau_doctor.readers.event_file import EventFile
 from plateau_doctor.readers.event_folders import Part, families, parts_of_runs
 from plateau_doctor.readers.event_run import run_of
 from plateau_doctor.readers.records import first_payload
+from plateau_doctor.readers.small_files import read_event_files
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
@@ -44,8 +45,7 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     for family in families(folders):
         files: dict[Path, list[EventFile]] = {}
         for folder in family:
-            for path in folders[folder]:
-                found = _read_one(path)
+            for found in _read_all(folders[folder]):
                 if isinstance(found, Problem):
                     yield found
                 else:
@@ -56,21 +56,32 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             yield from _run_or_problems(home, parts, root)
 
 
-def _read_one(path: Path) -> EventFile | Problem:
+def _read_all(paths: Sequence[Path]) -> Iterator[EventFile | Problem]:
+    refused = {path: problem for path in paths if (problem := _refusal(path))}
+    read = read_event_files([path for path in paths if path not in refused])
+    for path in paths:
+        found = refused.get(path) or next(read)
+        if isinstance(found, OSError):
+            yield Problem(str(path), "not read", found.strerror or str(found))
+        elif isinstance(found, EventFile) and _is_catboost(found):
+            yield Problem(str(path), "not read", "a CatBoost log, not a neural network")
+        else:
+            yield found
+
+
+def _refusal(path: Path) -> Problem | None:
+    """Return why a file is not worth reading, by how it begins."""
     try:
         with path.open("rb") as file:
             head = file.read(len(POINTER))
-        packed = compression(head)
-        if head.startswith(POINTER):
-            return Problem(str(path), "not read", "it is a Git-LFS pointer, not the log: run `git lfs pull`")
-        if packed:
-            return Problem(str(path), "not read", f"it is compressed with {packed}: unpack it first")
-        found = read_event_file(path)
     except OSError as error:
         return Problem(str(path), "not read", error.strerror or str(error))
-    if _is_catboost(found):
-        return Problem(str(path), "not read", "a CatBoost log, not a neural network")
-    return found
+    packed = compression(head)
+    if head.startswith(POINTER):
+        return Problem(str(path), "not read", "it is a Git-LFS pointer, not the log: run `git lfs pull`")
+    if packed:
+        return Problem(str(path), "not read", f"it is compressed with {packed}: unpack it first")
+    return None
 
 
 def _is_catboost(file: EventFile) -> bool:

@@ -86,8 +86,8 @@ class Histograms:
         columns = [np.concatenate(column) for column in zip(*others, strict=True)]
         return Histograms(np.concatenate([p.bins for p in parts]), np.concatenate(firsts), *columns)
 
-    def take(self, chosen: np.ndarray) -> Histograms:
-        """Return the histograms that a mask or an array of places chooses; the bins stay where they are."""
+    def take(self, chosen: np.ndarray | slice) -> Histograms:
+        """Return the histograms that a mask, an array of places or a slice chooses; the bins stay where they are."""
         columns = (self.firsts, self.sizes, self.totals, self.squares, self.summed)
         return Histograms(self.bins, *(column[chosen] for column in columns))
 

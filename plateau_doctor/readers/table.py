@@ -96,7 +96,12 @@ def _plain_table(content: bytes) -> pd.DataFrame | None:
     """Return the table of an ASCII file of one line of names and else nothing but numbers; None for any other."""
     head = content[:HEAD]
     lines = head.splitlines()
-    if not head.isascii() or len(lines) < 3 or not lines[0].strip() or any(byte in lines[0] for byte in NEVER):
+    if (
+        not head.isascii()
+        or len(lines) < 3
+        or not lines[0].strip()
+        or any(byte in lines[0] for byte in NEVER)
+    ):
         return None
     texts = [line.decode() for line in lines[:-1] if line.strip()][:50]
     separator = _separator(texts)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from making_damage import damaged
-from making_events import HISTOGRAMS, SCALARS, curve, of_tensor, record, scalar, session_start, write
+from making_events import HISTOGRAMS, SCALARS, VERSION, curve, of_tensor, record, scalar, session_start, write
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
 from tensorboard.util.tensor_util import make_tensor_proto
@@ -27,6 +27,7 @@ from plateau_doctor.readers.crc import POLYNOMIAL
 from plateau_doctor.readers.event_file import EventFile, read_event_file
 from plateau_doctor.readers.framing import walk
 from plateau_doctor.readers.histograms import Histogram, Histograms, from_rows, summary
+from plateau_doctor.readers.small_files import SMALL, read_event_files
 from plateau_doctor.recorders.events import histogram
 
 RNG = np.random.default_rng(11)
@@ -121,6 +122,7 @@ def test_so_does_a_damaged_file(tmp_path: Path, name: str) -> None:
 def test_a_plugin_that_changes_on_the_way_is_heeded_in_order(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     tensors = [make_tensor_proto(np.float32(3)), make_tensor_proto(np.ones((2, 3)))]
+    tensors += [make_tensor_proto(np.int64(3))] if seed % 2 else []  # which is left to the walk
     held = [
         of_tensor(
             rng.choice("ab"), rng.choice(tensors), rng.choice([None, None, SCALARS, HISTOGRAMS, CURVES]), i
@@ -128,6 +130,33 @@ def test_a_plugin_that_changes_on_the_way_is_heeded_in_order(tmp_path: Path, see
         for i in range(300)
     ]
     read_both(write(tmp_path / "events.out.tfevents.1", held))
+
+
+@pytest.mark.parametrize("name", list(MAKERS))
+def test_small_files_read_together_hold_what_each_holds(tmp_path: Path, name: str) -> None:
+    held = MAKERS[name]()
+    paths = [
+        write(tmp_path / f"{i}", held[40 * i : 40 * i + 40 - i % 3], VERSION if i % 4 else None)
+        for i in range(9)
+    ]
+    paths.insert(4, write(tmp_path / "empty", [], None))
+    paths.insert(6, write(tmp_path / "large", held * (1 + SMALL // 2_000)))
+    for one, path in zip(read_event_files(paths), paths, strict=True):
+        assert isinstance(one, EventFile)
+        assert same_file(one, read_event_file(path, at_once=False))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_damaged_file_among_small_ones_spoils_no_other(tmp_path: Path, seed: int) -> None:
+    paths = [write(tmp_path / f"{i}", curve("loss", range(40))) for i in range(6)]
+    paths[seed % 6].write_bytes(damaged(paths[seed % 6].read_bytes(), seed))
+    paths.insert(3, tmp_path / "missing")
+    found = list(read_event_files(paths))
+    assert isinstance(found.pop(3), FileNotFoundError)
+    paths.pop(3)
+    for one, path in zip(found, paths, strict=True):
+        assert isinstance(one, EventFile)
+        assert same_file(one, read_event_file(path, at_once=False))
 
 
 def test_nearly_all_usual_events_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,55 @@ from making_damage import damaged
 
 from plateau_doctor.readers.table import _any_table, _plain_table
 
-NUMBERS = ["0.5", "-3", "+7", "1e-3", "2.5E+10", ".5", "1.", "", "1e400", "-1e-400", "inf", "-Infinity", "007"]
-ODD = ["nan", "NaN", "1_000", "1e", "e5", "-", ".", "0x1p3", "5%", " 1", "1 ", "1,5", "NA", "None", "1.5.2", "1d5"]
-ODD += ["١", "1e+", "--1", "infin", "1f", "True", "1\x0b", "9" * 400, '"1"', "#", "\0", "1 2", "\t1", "9007199254740993"]
+NUMBERS = [
+    "0.5",
+    "-3",
+    "+7",
+    "1e-3",
+    "2.5E+10",
+    ".5",
+    "1.",
+    "",
+    "1e400",
+    "-1e-400",
+    "inf",
+    "-Infinity",
+    "007",
+]
+ODD = [
+    "nan",
+    "NaN",
+    "1_000",
+    "1e",
+    "e5",
+    "-",
+    ".",
+    "0x1p3",
+    "5%",
+    " 1",
+    "1 ",
+    "1,5",
+    "NA",
+    "None",
+    "1.5.2",
+    "1d5",
+]
+ODD += [
+    "\u0661",
+    "1e+",
+    "--1",
+    "infin",
+    "1f",
+    "True",
+    "1\x0b",
+    "9" * 400,
+    '"1"',
+    "#",
+    "\0",
+    "1 2",
+    "\t1",
+    "9007199254740993",
+]
 NAMES = ["epoch", "loss", "val loss", "", "Unnamed: 0", "loss"]
 
 
@@ -37,7 +83,10 @@ def contents(draw: st.DrawFn, cells: st.SearchStrategy[str]) -> bytes:
     width = draw(st.integers(2, 6))
     separator = draw(st.sampled_from([",", ";", "\t", "|"]))
     end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r"]))
-    rows = [NAMES[:width], *draw(st.lists(st.lists(cells, min_size=width, max_size=width), min_size=2, max_size=9))]
+    rows = [
+        NAMES[:width],
+        *draw(st.lists(st.lists(cells, min_size=width, max_size=width), min_size=2, max_size=9)),
+    ]
     text = end.join(separator.join(row) for row in rows) + draw(st.sampled_from(["", end, end + end]))
     return text.encode()
 

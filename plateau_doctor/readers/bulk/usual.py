@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Usual:
         binned, histograms: Which values are histograms, and these.
         left: The events that are not of the usual shape.
         told: tag -> the plugin that metadata name here, for tags of tensors.
+        tensors: Tags of tensors.
     """
 
     names: list[str]
@@ -44,6 +45,28 @@ class Usual:
     histograms: Histograms
     left: Places
     told: dict[str, str]
+    tensors: frozenset[str]
+
+    def between(self, first: int, last: int) -> Usual:
+        """Return what the events from `first` to before `last` hold, counted from the first on."""
+        begin, end = self.values.events.searchsorted([first, last]).tolist()
+        values = self.values.take(slice(begin, end))
+        values = replace(values, events=values.events - first)
+        scalars = slice(*self.scalars.searchsorted([begin, end]).tolist())
+        binned = slice(*self.binned.searchsorted([begin, end]).tolist())
+        left = slice(*self.left.searchsorted([first, last]).tolist())
+        return Usual(
+            self.names,
+            self.codes[begin:end],
+            values,
+            self.scalars[scalars] - begin,
+            self.numbers[scalars],
+            self.binned[binned] - begin,
+            self.histograms.take(binned),
+            self.left[left] - first,
+            self.told,
+            self.tensors,
+        )
 
 
 def taken_at_once(data: bytes, starts: Places, ends: Places, plugins: Mapping[str, str]) -> Usual | None:
@@ -87,7 +110,10 @@ def taken_at_once(data: bytes, starts: Places, ends: Places, plugins: Mapping[st
     order = np.argsort(binned)
     scalars = np.flatnonzero(kinds == SCALAR)
     histograms = Histograms.joined([part for _, part in parts if len(part)]).take(order)
-    return Usual(names, codes, values, scalars, numbers[scalars], binned[order], histograms, left, told)
+    tensors = frozenset(names[code] for members, _ in groups for code in np.unique(codes[members]).tolist())
+    return Usual(
+        names, codes, values, scalars, numbers[scalars], binned[order], histograms, left, told, tensors
+    )
 
 
 def _left(values: Values, kinds: np.ndarray, count: int) -> Places:

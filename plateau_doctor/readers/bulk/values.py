@@ -45,8 +45,8 @@ class Values:
     def __len__(self) -> int:
         return len(self.events)
 
-    def take(self, chosen: np.ndarray) -> Values:
-        """Return the values that a mask or an array of places chooses."""
+    def take(self, chosen: np.ndarray | slice) -> Values:
+        """Return the values that a mask, an array of places or a slice chooses."""
         return Values(*(getattr(self, one.name)[chosen] for one in fields(self)))
 
 
