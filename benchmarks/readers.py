@@ -99,7 +99,8 @@ class Bench:
         for i in range(self.sizes.files):
             path = home / (f"run{i:04d}" if apart else "") / f"events.out.tfevents.{1_700_000_000 + i}"
             if not path.exists():
-                event_logs.write(path, event_logs.scalars(points, i))
+                first = 0 if apart else i * points // len(event_logs.TAGS)
+                event_logs.write(path, event_logs.scalars(points, i, first=first))
         return home
 
     @cache  # noqa: B019

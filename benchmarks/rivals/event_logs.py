@@ -36,10 +36,10 @@ def write(path: Path, payloads: Iterator[bytes]) -> int:
         return file.tell()
 
 
-def scalars(count: int, seed: int = 0, tags: Sequence[str] = TAGS) -> Iterator[bytes]:
-    """Yield so many scalars of the first kind, as PyTorch and TensorFlow 1 write them, one an event."""
+def scalars(count: int, seed: int = 0, tags: Sequence[str] = TAGS, first: int = 0) -> Iterator[bytes]:
+    """Yield so many scalars of the first kind, as PyTorch and TensorFlow 1 write them, from a step on, one an event."""
     rng = np.random.default_rng(seed)
-    for step in range(-(-count // len(tags))):
+    for step in range(first, first - (-count // len(tags))):
         numbers = np.float32(2.0 / (1 + 0.001 * step) + 0.1 * rng.standard_normal(len(tags))).tolist()
         for place, (tag, value) in enumerate(zip(tags, numbers, strict=True)):
             yield _scalar(tag.encode(), step, BEGUN + 0.731 * step + 0.001 * place, value)
@@ -91,8 +91,8 @@ def images(size: int) -> Iterator[bytes]:
         )
         payload = _event(step, Summary.Value(tag="samples/image", image=picture))
         yield payload
-        yield from scalars(10, seed=step)
-        written, step = written + len(payload), step + 1
+        yield from scalars(10, step, first=step)
+        written, step = written + len(payload), step + 2
 
 
 def _event(step: int, value: Summary.Value) -> bytes:

@@ -100,7 +100,8 @@ def _in_each(axis: np.ndarray, logged: Sequence[np.ndarray]) -> np.ndarray:
     """Return the part of an axis that each column has a value in, one behind the other."""
     if all(len(rows) == len(axis) for rows in logged):
         return np.tile(axis, len(logged))
-    return axis[np.concatenate(logged)]
+    found: np.ndarray = axis[np.concatenate(logged)]
+    return found
 
 
 def _column(columns: Iterable[str], names: tuple[str, ...]) -> str | None:

@@ -128,9 +128,10 @@ class Reading:
         )
 
     def _note_begin(self, batch: Batch) -> None:
-        bounds = zip(batch.starts.tolist(), batch.ends.tolist(), strict=True)
-        while self.file.begun != self.file.begun and (bound := next(bounds, None)):
-            time = begun(batch.data, *bound)
+        for start, end in zip(batch.starts, batch.ends, strict=True):
+            if self.file.begun == self.file.begun:
+                return
+            time = begun(batch.data, int(start), int(end))
             self.file.begun = math.nan if time is None else time
 
     def _walked(

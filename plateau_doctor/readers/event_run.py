@@ -70,19 +70,16 @@ def _name(home: Path, root: Path) -> str:
 def _writers(files: Sequence[EventFile]) -> list[list[EventFile]]:
     """Split a folder's files into rows of files that follow one another; writers side by side are apart."""
     writers: list[list[EventFile]] = []
-    ended: list[float | None] = []  # the last time that each has written
+    ended = np.full(len(files), np.nan)  # the last time that each writer has written, NaN before it has
     for file in files:
         times = file.scalars.times
-        begin, end = (float(times[0]), float(times[-1])) if len(times) else (None, None)
-        follows = (begin is None or last is None or not begin < last for last in ended)
-        place = next((i for i, after in enumerate(follows) if after), len(writers))
+        begin, end = times[[0, -1]].tolist() if len(times) else (np.nan, np.nan)
+        follows = ~(begin < ended[: len(writers)])
+        place = int(np.argmax(follows)) if follows.any() else len(writers)
         if place == len(writers):
             writers.append([])
-            ended.append(None)
         writers[place].append(file)
-        if end is not None:
-            last = ended[place]
-            ended[place] = end if last is None else max(last, end)
+        ended[place] = np.fmax(ended[place], end)
     return writers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from plateau_doctor.readers.event_file import EventFile
@@ -42,10 +43,12 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     folders: dict[Path, list[Path]] = {}
     for path in sorted(set(paths)):
         folders.setdefault(path.parent, []).append(path)
-    for family in families(folders):
+    grouped = families(folders)
+    everything = _read_all([path for family in grouped for folder in family for path in folders[folder]])
+    for family in grouped:
         files: dict[Path, list[EventFile]] = {}
         for folder in family:
-            for found in _read_all(folders[folder]):
+            for found in islice(everything, len(folders[folder])):
                 if isinstance(found, Problem):
                     yield found
                 else:
@@ -57,6 +60,7 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[EventFile | Problem]:
+    """Yield one thing a path, in order."""
     refused = {path: problem for path in paths if (problem := _refusal(path))}
     read = read_event_files([path for path in paths if path not in refused])
     for path in paths:

@@ -158,7 +158,7 @@ def as_doubles(rows: np.ndarray, name: str) -> np.ndarray:
     rows = np.ascontiguousarray(rows)
     if name == "bfloat16":
         return _bfloat16(rows.view("<u2"))
-    return rows.view(name).astype(np.float64)
+    return rows.view(name).astype(np.float64, copy=False)
 
 
 def _content(data: bytes, a: int, b: int, name: str) -> np.ndarray:

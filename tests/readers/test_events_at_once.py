@@ -183,6 +183,15 @@ def test_frames_are_those_of_the_walk(payloads: list[bytes], seed: int, draw: st
     assert (starts.tolist(), ends.tolist(), wanted) == walk(data, left)
 
 
+def test_frames_are_those_of_the_walk_across_pieces_and_long_records() -> None:
+    sizes = [40, 60_000, 30, 30, 20_000, 9, 300_000, 50] * 2
+    data = b"".join(record(b"\x09" + bytes(size % 7) + RNG.bytes(size)) for size in sizes)
+    data += b"".join([record(b"\x09" + bytes(50)), record(b"\x10" + bytes(50))] * 200) * 40
+    for cut in (0, 7, 70_000):
+        starts, ends, wanted = followed(data[: len(data) - cut], len(data))
+        assert (starts.tolist(), ends.tolist(), wanted) == walk(data[: len(data) - cut], len(data))
+
+
 @pytest.mark.parametrize("terms", [LONG, FEW_TERMS])
 def test_the_multiples_are_multiples_of_the_checksums_polynomial(terms: tuple[int, ...]) -> None:
     modulus = (1 << 32) | int(f"{POLYNOMIAL:032b}"[::-1], 2)
@@ -223,7 +232,7 @@ def test_two_records_that_changed_places_with_their_checksums_alone_do_not_pass(
 def test_equal_stretches_and_no_others_have_equal_numbers(stretches: list[bytes]) -> None:
     ends = np.cumsum([len(one) for one in stretches], dtype=np.int64)
     at = ends - np.array([len(one) for one in stretches], dtype=np.int64)
-    codes, firsts = distinct(padded(b"".join(stretches)), at, ends)
+    codes, firsts = distinct(padded(b"".join(stretches), sum(map(len, stretches))), at, ends)
     assert [stretches[firsts[code]] for code in codes.tolist()] == stretches
     assert len(firsts) == len(set(stretches))
 
@@ -232,7 +241,7 @@ def test_stretches_whose_hashes_clash_are_told_apart(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("plateau_doctor.readers.bulk.tags._ODD", np.zeros(4, dtype="<u8"))
     data = b"".join(b"%08d" % (i % 7) + b"same end" for i in range(50))  # the first words are hashed away
     at = np.arange(50) * 16
-    codes, firsts = distinct(padded(data), at, at + 16)
+    codes, firsts = distinct(padded(data, len(data)), at, at + 16)
     assert len(firsts) == 7
     assert [int(data[firsts[code] * 16 :][:8]) for code in codes.tolist()] == [i % 7 for i in range(50)]
 

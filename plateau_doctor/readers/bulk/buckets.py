@@ -79,9 +79,11 @@ def of_messages(data: bytes, found: Messages) -> Histograms:
 def of_tables(rows: np.ndarray) -> Histograms:
     """Return the histograms of tensors of left edge, right edge and count, (n, k, 3), as `from_rows` makes each."""
     count = len(rows)
-    usable = np.isfinite(rows).all(axis=2) & (rows[:, :, 2] >= 0)
-    sizes = usable.sum(axis=1)
-    bins = rows[usable]
+    if np.isfinite(rows).all() and (rows[:, :, 2] >= 0).all():
+        sizes, bins = np.full(count, rows.shape[1]), rows.reshape(-1, 3).copy()
+    else:
+        usable = np.isfinite(rows).all(axis=2) & (rows[:, :, 2] >= 0)
+        sizes, bins = usable.sum(axis=1), rows[usable]
     alone = firsts_of(sizes)[sizes == 1]
     alone = alone[
         bins[alone, 1] - bins[alone, 0] == 1.0
@@ -89,7 +91,8 @@ def of_tables(rows: np.ndarray) -> Histograms:
     bins[alone, :2] = bins[alone, :2].mean(axis=1, keepdims=True)
     kept, sizes = _between_full(bins[:, 2] > 0, sizes)
     unknown = np.full(count, np.nan)
-    return Histograms(bins[kept], firsts_of(sizes), sizes, unknown, unknown, np.zeros(count, dtype=bool))
+    bins = bins if kept.all() else bins[kept]
+    return Histograms(bins, firsts_of(sizes), sizes, unknown, unknown, np.zeros(count, dtype=bool))
 
 
 def firsts_of(sizes: Places) -> Places:

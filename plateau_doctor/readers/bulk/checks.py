@@ -37,8 +37,9 @@ def all_hold(raw: Bytes, starts: Places, ends: Places) -> bool:
     if not len(starts) or int((ends - starts).min()) < SHORTEST:
         return False
     begin, size = int(starts[0]) - HEAD, int(ends[-1] - starts[0]) + FRAME
-    words = np.zeros(-(-(size + 2 * LINK) // 8), dtype="<u8")
+    words = np.empty(-(-(size + 2 * LINK) // 8), dtype="<u8")
     line = words.view(np.uint8)
+    line[:TAIL] = line[TAIL + size :] = 0
     line[TAIL : TAIL + size] = raw[begin : begin + size]
     _bare(line, np.append(0, ends - begin + TAIL))
     return _remainder(words) == 0

@@ -14,8 +14,10 @@ PADDING = 64  # bytes behind the data, so that a cursor may look beyond its mess
 _TOPS = np.uint64(0x8080808080808080)  # the bit of each byte that says that a varint goes on
 
 
-def padded(data: bytes) -> Bytes:
-    """Return the bytes with `PADDING` zeros behind them."""
+def padded(data: bytes, end: int) -> Bytes:
+    """Return the bytes, of which those from `end` on are not looked at, with at least `PADDING` more behind these."""
+    if end + PADDING <= len(data):
+        return np.frombuffer(data, dtype=np.uint8)
     return np.frombuffer(data + bytes(PADDING), dtype=np.uint8)
 
 

@@ -18,23 +18,25 @@ from plateau_doctor.readers.framing import FRAME, HEAD, TAIL, step
 __all__ = ["followed"]
 
 WALL_TIME = 9
+LEAST, MOST = (
+    1 << 12,
+    1 << 18,
+)  # bytes looked through at once: behind a long record, and on a row of short ones
 SHORT = 1 << 14  # lengths of candidates; a longer record takes so long to read that a step more is nothing
 
 
 def followed(data: bytes, left: int) -> tuple[Places, Places, int]:
     """Return what `framing.walk` returns, as arrays."""
-    begins, behind = _candidates(data)
-    breaks = np.append(np.flatnonzero(behind[:-1] != begins[1:]), len(begins) - 1)
     starts: list[Places] = []
     ends: list[Places] = []
     at, wanted = 0, 0
+    chain = _Chain(data)
     while True:
-        first = int(begins.searchsorted(at))
-        if first < len(begins) and begins[first] == at:
-            last = int(breaks[breaks.searchsorted(first)])
-            starts.append(begins[first : last + 1] + HEAD)
-            ends.append(behind[first : last + 1] - TAIL)
-            at = int(behind[last])
+        begins, behind = chain.links_at(at)
+        if len(begins):
+            starts.append(begins + HEAD)
+            ends.append(behind - TAIL)
+            at = int(behind[-1])
             continue
         found, wanted = step(data, at, left)
         if found is None:
@@ -47,17 +49,46 @@ def followed(data: bytes, left: int) -> tuple[Places, Places, int]:
     return np.concatenate(starts), np.concatenate(ends), wanted
 
 
-def _candidates(data: bytes) -> tuple[Places, Places]:
-    """Return where frames may begin that lie in `data` whole, rising, and where each would end."""
-    raw = np.frombuffer(data, dtype=np.uint8)
-    begins = np.flatnonzero(raw[HEAD : max(HEAD, len(raw) - TAIL)] == WALL_TIME)
-    lengths = overlapping(raw, "<u8")[begins]
-    likely = np.flatnonzero(lengths < SHORT)
-    begins, lengths = begins[likely], lengths[likely].astype(np.int64)
-    behind = begins + lengths + FRAME
-    sound = overlapping(raw, "<u4")[begins + 8] == _checks()[lengths]
-    sound &= behind <= len(raw)
-    return begins[sound], behind[sound]
+class _Chain:
+    """The candidates of some data, looked for piece by piece where the walk has come to, so not in long records."""
+
+    def __init__(self, data: bytes) -> None:
+        self._raw = np.frombuffer(data, dtype=np.uint8)
+        self._words, self._halves = overlapping(self._raw, "<u8"), overlapping(self._raw, "<u4")
+        self._begins = self._behind = self._breaks = np.empty(0, dtype=np.int64)
+        self._piece = MOST
+        self._seen = 0  # candidates that begin before here are known, from where the piece begins
+
+    def links_at(self, at: int) -> tuple[Places, Places]:
+        """Return where the frames of the chain that begins at `at` begin and end, none if there is no candidate."""
+        if at >= self._seen:
+            if not self._is_short(at):
+                return self._begins[:0], self._behind[:0]
+            self._look(at)
+        first = int(self._begins.searchsorted(at))
+        if first == len(self._begins) or self._begins[first] != at:
+            return self._begins[:0], self._behind[:0]
+        last = int(self._breaks[self._breaks.searchsorted(first)])
+        return self._begins[first : last + 1], self._behind[first : last + 1]
+
+    def _is_short(self, at: int) -> bool:
+        return at < len(self._words) and bool(self._words[at] < SHORT)
+
+    def _look(self, at: int) -> None:
+        """Find the frames that may begin in the piece from `at` on, and end in the data; where each would end."""
+        self._piece = min(2 * self._piece, MOST) if at < self._seen + SHORT else LEAST
+        raw = self._raw[at : at + self._piece + HEAD]
+        begins = np.flatnonzero(raw[HEAD : max(HEAD, len(self._raw) - TAIL - at)] == WALL_TIME) + at
+        lengths = self._words[begins]
+        likely = np.flatnonzero(lengths < SHORT)
+        begins, lengths = begins[likely], lengths[likely].astype(np.int64)
+        behind = begins + lengths + FRAME
+        sound = self._halves[begins + 8] == _checks()[lengths]
+        sound &= behind <= len(self._raw)
+        self._begins, self._behind = begins[sound], behind[sound]
+        last = len(self._begins) - 1
+        self._breaks = np.append(np.flatnonzero(self._behind[:-1] != self._begins[1:]), last)
+        self._seen = at + self._piece
 
 
 @cache

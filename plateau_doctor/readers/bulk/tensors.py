@@ -71,10 +71,11 @@ def tensors_of(raw: Bytes, at: Places, ends: Places) -> Iterator[Alike]:
             layout = _layout_of(rows[0, :size].tobytes())
             if layout is None:
                 break
-            fixed = np.ones(rows.shape[1], dtype=bool)
-            fixed[layout.begin : layout.end] = False
-            alike = (rows[:, fixed] == rows[0, fixed]).all(axis=1)
-            found = rows[alike, layout.begin : layout.end]
+            alike = np.ones(len(rows), dtype=bool)
+            for fixed in (slice(0, layout.begin), slice(layout.end, None)):
+                alike &= (rows[:, fixed] == rows[0, fixed]).all(axis=1)
+            found = rows[:, layout.begin : layout.end]
+            found = found if alike.all() else found[alike]
             numbers = as_doubles(found, layout.dtype).reshape(len(found), *layout.shape)
             yield Alike(members[alike], numbers, layout.plugin)
             rows, members = rows[~alike], members[~alike]

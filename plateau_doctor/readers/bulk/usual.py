@@ -74,7 +74,7 @@ def taken_at_once(data: bytes, starts: Places, ends: Places, plugins: Mapping[st
 
     None where a tag changes its plugin on the way, so that the order of the events matters.
     """
-    raw = padded(data)
+    raw = padded(data, int(ends[-1]) if len(ends) else 0)
     values = values_of(raw, starts, ends)
     codes, firsts = distinct(raw, values.tag_at, values.at)
     bounds = zip(values.tag_at[firsts].tolist(), values.at[firsts].tolist(), strict=True)
