@@ -31,10 +31,12 @@ def curves(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     Its roles are filled in, and the reasons for them come second.
     """
     columns: dict[str, Column] = {}
+    every = np.arange(len(table))
     for name in table.columns:
         values = table[name].to_numpy(dtype=float)
-        logged = np.flatnonzero(values != BLANK)
-        columns[str(name)] = (logged, values if len(logged) == len(values) else values[logged])
+        there = values != BLANK
+        logged = every if there.all() else np.flatnonzero(there)
+        columns[str(name)] = (logged, values if logged is every else values[logged])
     scalars, counts = _scalars(columns, len(table))
     roles = roles_of(list(counts))
     role = _blocks([roles[name][0] for name in counts], list(counts.values()))
@@ -81,7 +83,9 @@ def _scalars(columns: Mapping[str, Column], size: int) -> tuple[pd.DataFrame, di
         "wall_time": _in_each(clocks, logged),
         "value": values,
         "segment": _in_each(segment, logged),
-        "live": np.concatenate([_live(steps[rows], segment[rows]) for rows in logged]),
+        "live": np.concatenate([_live(steps[rows], segment[rows]) for rows in logged])
+        if segment[-1]
+        else np.ones(len(values), dtype=bool),
     }
     return pd.DataFrame(frame, copy=False), dict(zip(tags, counts, strict=True))
 

@@ -14,9 +14,10 @@ from plateau_doctor.readers.small_files import read_event_files
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["NAME", "read", "sniff"]
+__all__ = ["NAME", "ORDER", "read", "sniff"]
 
 NAME = "tensorboard"
+ORDER = 1  # asked first: a checksum in the first bytes tells it from any other
 
 WALL_TIME = 0x09  # how an Event begins: field 1, a double
 POINTER = b"version https://git-lfs.github.com/spec/"

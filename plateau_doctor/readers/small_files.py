@@ -16,7 +16,7 @@ from plateau_doctor.readers.records import Batch
 
 __all__ = ["SMALL", "read_event_files"]
 
-SMALL = 1 << 17  # bytes of a file that is read together with others
+SMALL = 1 << 19  # bytes of a file that is read together with others
 AT_ONCE = 1 << 21  # bytes read together
 
 

@@ -69,9 +69,11 @@ def of_messages(data: bytes, found: Messages) -> Histograms:
     low = np.repeat(np.where(bounded, found.low, -np.inf), sizes)
     high = np.repeat(np.where(bounded, found.high, np.inf), sizes)
     bins = np.empty((len(low), 3))
-    np.clip(left[kept], low, high, out=bins[:, 0])
-    np.clip(limits[kept], low, high, out=bins[:, 1])
-    bins[:, 2] = counts[kept]
+    if not kept.all():
+        left, limits, counts = left[kept], limits[kept], counts[kept]
+    np.clip(left, low, high, out=bins[:, 0])
+    np.clip(limits, low, high, out=bins[:, 1])
+    bins[:, 2] = counts
     total, squares = (np.where(nothing, 0.0, values) for values in (found.total, found.squares))
     return Histograms(bins, firsts_of(sizes), sizes, total, squares, np.ones(len(sizes), dtype=bool))
 
