@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 __all__ = ["ROLES", "higher_is_better", "layer_of", "rank_of", "role_of", "roles_of"]
 
@@ -54,6 +55,8 @@ DETECTION = frozenset({"map", "map50", "map50-95", "ap", "bbox", "segm", "metric
 WHOLE = frozenset("norm norms total global l2 all overall model".split())
 NEVER = frozenset("time seconds eta sec fps memory mem gpu cpu lr0x hp".split())
 
+LONG = 200  # characters of a tag that is not worth remembering
+
 _LAYERED = re.compile(
     r"(?P<what>grad(?:ient)?s?(?:_[0-9.]+)?(?:[_-]?norms?)?|weights?[_-]?norms?|param(?:eter)?s?[_-]?norms?|update[_-]?ratios?)"
     r"/(?P<layer>.+)$",
@@ -62,6 +65,8 @@ _LAYERED = re.compile(
 _CLASS = re.compile(
     r"(?:^|[/_])(?:recall|f1|iou|ap|precision|acc|accuracy)[/_-](?P<name>[^/]+)$", re.IGNORECASE
 )
+_WORD, _HUMP = re.compile(r"[a-z0-9]+"), re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+_MAP_AT = re.compile(r"map[0-9]+")
 _RATE = re.compile(r"(^|[^a-z])(lr|learning[ _-]?rate)([0-9]*)([^a-z]|$)", re.IGNORECASE)
 _GRAD_NORM = re.compile(
     r"grad(ient)?s?([_ -]?[0-9.]+)?[_ -]?norm|norm[_ -]?grad|total_norm|gnorm", re.IGNORECASE
@@ -70,14 +75,22 @@ _GRAD_NORM = re.compile(
 
 def words_of(tag: str) -> tuple[str, ...]:
     """Split a tag into lower-case words: `train/box_loss` gives train, box, loss."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", tag)
-    return tuple(w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w)
+    return tuple(_WORD.findall(_HUMP.sub(" ", tag).lower()))
 
 
 def role_of(tag: str, tag_map: Mapping[str, str] | None = None) -> tuple[str | None, str]:
     """Return the role of one tag, and why; `tag_map` is tag -> role and overrules the table."""
     if tag_map and tag in tag_map:
         return tag_map[tag], "given by --tag-map"
+    return _role_of(tag) if len(tag) > LONG else _remembered(tag)
+
+
+@lru_cache(maxsize=1 << 14)
+def _remembered(tag: str) -> tuple[str | None, str]:
+    return _role_of(tag)
+
+
+def _role_of(tag: str) -> tuple[str | None, str]:
     words = words_of(tag)
     present = frozenset(words)
     if not words:
@@ -175,7 +188,7 @@ def _curve_role(tag: str, words: tuple[str, ...], present: frozenset[str]) -> tu
         return "other", "a clock or a gauge"
     if _CLASS.search(tag) and not _aggregate(tag, words):
         return "class_metric", "a metric of one class"
-    if present & (RISING_METRIC | FALLING_METRIC) or any(re.fullmatch(r"map[0-9]+", w) for w in words):
+    if present & (RISING_METRIC | FALLING_METRIC) or any(_MAP_AT.fullmatch(w) for w in words):
         if side is None:
             side = "val" if present & DETECTION or any(w.startswith("map") for w in words) else "train"
         return f"{side}_metric", f"a metric, taken for the {side} side"

@@ -56,7 +56,7 @@ class Problem:
 
 @cache
 def _no_histograms() -> pd.DataFrame:
-    return histogram_frame([])
+    return _typed(pd.DataFrame(), HISTOGRAM_COLUMNS, {"first_bin": 0, "n_bins": 0})
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Run:
     source: str
     format: str
     scalars: pd.DataFrame
-    histograms: pd.DataFrame = field(default_factory=lambda: _no_histograms().copy())
+    histograms: pd.DataFrame = field(default_factory=lambda: histogram_frame([]))
     bins: np.ndarray = field(default_factory=lambda: np.empty((0, 3)))
     settings: Mapping[str, float | str | bool] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -103,7 +103,10 @@ def scalar_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 
 def histogram_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """Make the `histograms` frame of a Run from rows; numbers left out are NaN, the slice empty."""
-    return _typed(pd.DataFrame(list(rows)), HISTOGRAM_COLUMNS, {"first_bin": 0, "n_bins": 0})
+    held = list(rows)
+    if not held:
+        return _no_histograms().copy(deep=False)  # it has no values that could be written to
+    return _typed(pd.DataFrame(held), HISTOGRAM_COLUMNS, {"first_bin": 0, "n_bins": 0})
 
 
 def _typed(

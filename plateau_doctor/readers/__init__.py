@@ -2,7 +2,8 @@
 
 A format is a module here with `NAME`, `sniff(path, head) -> bool` and
 `read(paths, root) -> Iterator[Run | Problem]`; a smaller `ORDER` is asked first, and `SUFFIXES` are endings of
-names that only this format has.
+names that only this format has. A module may fill in the roles of a run, where its tags are at hand, and then gives
+the reasons, too; for the others that is done here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.joined import joined
@@ -27,6 +29,7 @@ from plateau_doctor.run import Problem, Run
 __all__ = ["formats", "read"]
 
 HEAD = 65_536
+FEW = 256
 SKIPPED_FOLDERS = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "venv", ".ipynb_checkpoints"}
 )
@@ -59,23 +62,31 @@ def read(path: Path | str, tag_map: Mapping[str, str] | None = None) -> Iterator
         elif found is not None:
             claimed.setdefault(found, []).append(file)
     runs: list[Run] = []
+    curved: set[tuple[str, str]] = set()  # runs that have a curve to judge, by source and name
     for module in formats():
         paths = claimed.get(module.NAME, [])
         if paths:
             for one in module.read(paths, place):
                 if isinstance(one, Problem):
                     yield one
-                else:
-                    runs.append(_with_roles(one, tag_map))
+                    continue
+                runs.append(_with_roles(one, tag_map))
+                if one.format == "tensorboard" or _has_curves(runs[-1]):
+                    curved.add((one.source, one.name))
     for run in joined(runs):
-        if run.format != "tensorboard" and not run.scalars["role"].isin(CURVES).any():
-            names = ", ".join(clipped(str(tag)) for tag in list(dict.fromkeys(run.scalars["tag"]))[:8])
-            yield Problem(
-                run.source, "not a training log", f"no loss or metric among: {names or 'nothing numeric'}"
-            )
-            yield from run.problems
-        else:
+        if (run.source, run.name) in curved:
             yield run
+            continue
+        names = ", ".join(clipped(str(tag)) for tag in list(dict.fromkeys(run.scalars["tag"]))[:8])
+        why = f"no loss or metric among: {names or 'nothing numeric'}"
+        yield Problem(run.source, "not a training log", why)
+        yield from run.problems
+
+
+def _has_curves(run: Run) -> bool:
+    """Whether any role of the run is one to judge; roles stand in blocks, so the first rows mostly tell."""
+    role = run.scalars["role"]
+    return bool(role.iloc[:FEW].isin(CURVES).any() or role.iloc[FEW:].isin(CURVES).any())
 
 
 @cache
@@ -152,9 +163,16 @@ def _worth_a_word(file: Path, head: bytes) -> bool:
 
 
 def _with_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:
-    column = run.scalars["tag"].tolist()
-    roles = roles_of(list(dict.fromkeys(column)), tag_map)
-    role = pd.Series([roles[tag][0] for tag in column], index=run.scalars.index, dtype="object")
-    reasons = {**{tag: why for tag, (_, why) in roles.items()}, **run.reasons}
+    told = (
+        len(run.scalars) and run.scalars["tag"].iat[0] in run.reasons
+    )  # then its reader has found the roles
+    if told and not tag_map:
+        return run
+    codes, tags = pd.factorize(run.scalars["tag"].to_numpy())
+    roles = roles_of(tags.tolist(), tag_map)
+    known = np.array([*(roles[tag][0] for tag in tags), None], dtype=object)
+    role = pd.Series(known[codes], index=run.scalars.index, dtype="object")
+    reasons = {tag: why for tag, (_, why) in roles.items()}
+    reasons = {**run.reasons, **reasons} if told else {**reasons, **run.reasons}
     scalars = run.scalars.assign(role=role)
     return dataclasses.replace(run, scalars=scalars, reasons=reasons)

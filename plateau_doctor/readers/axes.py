@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.texts import writable
-from plateau_doctor.run import SCALAR_COLUMNS, scalar_frame
+from plateau_doctor.roles import roles_of
+from plateau_doctor.run import scalar_frame
 
 __all__ = ["BLANK", "curves", "curves_of", "trials"]
 
@@ -24,18 +25,32 @@ EPOCHS = ("epoch", "epochs", "ep", "current_epoch", "epoch_num")
 CLOCKS = ("wall time", "wall_time", "timestamp", "_timestamp")
 
 
-def curves(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the `scalars` frame (see Run) of a table: one row a cell that was logged and is not `BLANK`."""
+def curves(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the `scalars` frame (see Run) of a table, one row a cell that was logged and is not `BLANK`.
+
+    Its roles are filled in, and the reasons for them come second.
+    """
     columns: dict[str, Column] = {}
+    every = np.arange(len(table))
     for name in table.columns:
         values = table[name].to_numpy(dtype=float)
-        logged = np.flatnonzero(values != BLANK)
-        columns[str(name)] = (logged, values[logged])
-    return curves_of(columns, len(table))
+        there = values != BLANK
+        logged = every if there.all() else np.flatnonzero(there)
+        columns[str(name)] = (logged, values if logged is every else values[logged])
+    scalars, counts = _scalars(columns, len(table))
+    roles = roles_of(list(counts))
+    role = _blocks([roles[name][0] for name in counts], list(counts.values()))
+    scalars["role"] = pd.Series(role, dtype="object", copy=False)
+    return scalars, {name: why for name, (_, why) in roles.items()}
 
 
 def curves_of(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
-    """Return the `scalars` frame of columns that have a value in some of `size` rows.
+    """Return the `scalars` frame of columns that have a value in some of `size` rows."""
+    return _scalars(columns, size)[0]
+
+
+def _scalars(columns: Mapping[str, Column], size: int) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return the frame, in which the tags stand one behind the other, and how many rows each tag has.
 
     The step is the finest axis there is: a step column, else the epoch, else the row's number, which then
     counts epochs. Where the axis falls back, a new segment begins.
@@ -55,21 +70,42 @@ def curves_of(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
         clocks[columns[clock][0]] = columns[clock][1]
     held = {n: c for n, c in columns.items() if n not in (step, epoch, clock) and len(c[0])}
     if not held:
-        return scalar_frame([])
-    at = np.concatenate([logged for logged, _ in held.values()])
-    tags = np.array([writable(name) for name in held], dtype=object)
-    live = [_live(steps[logged], segment[logged]) for logged, _ in held.values()]
+        return scalar_frame([]), {}
+    logged = [rows for rows, _ in held.values()]
+    values = np.concatenate([values for _, values in held.values()])
+    tags = [writable(name) for name in held]
+    counts = [len(rows) for rows in logged]
     frame = {
-        "tag": np.repeat(tags, [len(logged) for logged, _ in held.values()]),
-        "role": np.full(len(at), None, dtype=object),
-        "step": steps[at],
-        "epoch": epochs[at],
-        "wall_time": clocks[at],
-        "value": np.concatenate([values for _, values in held.values()]),
-        "segment": segment[at],
-        "live": np.concatenate(live),
+        "tag": pd.Series(_blocks(tags, counts), dtype="object", copy=False),
+        "role": pd.Series(_blocks([None], [len(values)]), dtype="object", copy=False),
+        "step": _in_each(steps, logged),
+        "epoch": _in_each(epochs, logged),
+        "wall_time": _in_each(clocks, logged),
+        "value": values,
+        "segment": _in_each(segment, logged),
+        "live": np.concatenate([_live(steps[rows], segment[rows]) for rows in logged])
+        if segment[-1]
+        else np.ones(len(values), dtype=bool),
     }
-    return pd.DataFrame(frame).astype(dict(SCALAR_COLUMNS))
+    return pd.DataFrame(frame, copy=False), dict(zip(tags, counts, strict=True))
+
+
+def _blocks(values: Sequence[str | None], counts: Sequence[int]) -> np.ndarray:
+    """Return each value so many times, one behind the other."""
+    found = np.empty(sum(counts), dtype=object)
+    at = 0
+    for value, count in zip(values, counts, strict=True):
+        found[at : at + count] = value
+        at += count
+    return found
+
+
+def _in_each(axis: np.ndarray, logged: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the part of an axis that each column has a value in, one behind the other."""
+    if all(len(rows) == len(axis) for rows in logged):
+        return np.tile(axis, len(logged))
+    found: np.ndarray = axis[np.concatenate(logged)]
+    return found
 
 
 def _column(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
@@ -104,8 +140,10 @@ def trials(scalars: pd.DataFrame) -> list[pd.DataFrame]:
     A segment that starts at the axis' beginning is a training of its own when its loss starts nearer to where
     the segment before had started than to where that one had ended; else it is a resumed run.
     """
+    if scalars["segment"].max() == 0:
+        return [scalars]
     loss = next((tag for tag in dict.fromkeys(scalars["tag"]) if "loss" in str(tag).lower()), None)
-    if loss is None or scalars["segment"].max() == 0:
+    if loss is None:
         return [scalars]
     rows = scalars[scalars["tag"] == loss]
     value, step, segment = (rows[name].to_numpy() for name in ("value", "step", "segment"))

@@ -4,45 +4,36 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plateau_doctor.readers.histograms import Histogram, from_message, from_rows
+import numpy as np
+
+from plateau_doctor.readers.bulk.usual import Usual, taken_at_once
+from plateau_doctor.readers.event_rows import Collected, Rows
+from plateau_doctor.readers.event_walk import Taken, begun, take_event
+from plateau_doctor.readers.framing import FRAME, HEAD
+from plateau_doctor.readers.histograms import Histograms
+from plateau_doctor.readers.hparams import Setting
 from plateau_doctor.readers.records import Batch, Gap, read_records
-from plateau_doctor.readers.wire import BYTES, FIXED32, FIXED64, VARINT, WireError, fields, signed, tensor
+from plateau_doctor.readers.wire import WireError
 from plateau_doctor.run import Problem
 
-__all__ = ["EventFile", "HistogramRow", "read_event_file"]
-
-Setting = float | str | bool
-
-START = 1  # SessionLog.START
-OTHER_EVENTS = {4: "graph", 6: "log message", 8: "run metadata", 9: "graph"}
-OTHER_VALUES = {3: "old histogram", 4: "image", 6: "audio"}
-SESSION = "_hparams_/session_start_info"
-_FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
-
-
-@dataclass(frozen=True, eq=False)
-class HistogramRow:
-    """One histogram as logged."""
-
-    tag: str
-    step: int
-    wall_time: float
-    histogram: Histogram
+__all__ = ["EventFile", "Reading", "read_event_file"]
 
 
 @dataclass(eq=False)
 class EventFile:
-    """What one file holds; the four lists of scalars are parallel, in the order logged.
+    """What one file holds; all rows are in the order logged.
 
     Attributes:
         path: The file.
         begun: Wall time of its first event, NaN where it has none.
         versioned: Whether it begins as TensorFlow's writers do, with a file version.
+        scalars: The scalars, and in `values` their numbers.
+        binned: The histograms, and in `histograms` their bins.
         session_starts: Numbers of scalars that were read before each SessionLog START.
         others: What else it holds, counted by name: images, graphs ...
     """
@@ -50,16 +41,14 @@ class EventFile:
     path: Path
     begun: float = math.nan
     versioned: bool = False
-    tags: list[str] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    histograms: list[HistogramRow] = field(default_factory=list)
+    scalars: Rows = field(default_factory=Rows)
+    values: np.ndarray = field(default_factory=lambda: np.empty(0))
+    binned: Rows = field(default_factory=Rows)
+    histograms: Histograms = field(default_factory=lambda: Histograms.of([]))
     settings: dict[str, Setting] = field(default_factory=dict)
     session_starts: list[int] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
-    plugins: dict[str, str] = field(default_factory=dict)
 
     @property
     def order(self) -> tuple[float, list[tuple[int, str]]]:
@@ -69,155 +58,113 @@ class EventFile:
         return (self.begun if math.isfinite(self.begun) else math.inf, natural)
 
 
-def read_event_file(path: Path) -> EventFile:
+def read_event_file(path: Path, at_once: bool = True) -> EventFile:
     """Read a file; what of it is no event is named in its `problems`.
+
+    Args:
+        path: The file.
+        at_once: Whether events of the usual shape are read all at once; the same comes out either way.
 
     Raises:
         OSError: The file cannot be read.
     """
-    found = EventFile(path)
+    reading = Reading(EventFile(path), at_once)
     with path.open("rb") as file:
         for piece in read_records(file, path.stat().st_size):
             if isinstance(piece, Gap):
                 what = f"{piece.length} bytes could not be read"
-                found.problems.append(Problem(str(path), what, piece.why, piece.offset, piece.length))
+                problem = Problem(str(path), what, piece.why, piece.offset, piece.length)
+                reading.file.problems.append(problem)
             else:
-                _take_batch(found, piece)
-    return found
+                reading.take(piece)
+    return reading.done()
 
 
-def _take_batch(into: EventFile, batch: Batch) -> None:
-    for start, end in zip(batch.starts, batch.ends, strict=True):
-        try:
-            _take_event(into, batch.data, start, end)
-        except WireError as error:
-            what = "one record is no event, though its checksum holds"
-            into.problems.append(
-                Problem(str(into.path), what, str(error), batch.offset + start - 12, end - start + 16)
-            )
+class Reading:
+    """A file that is being read: what its batches of records held so far."""
 
+    def __init__(self, file: EventFile, at_once: bool) -> None:
+        self.file, self._at_once = file, at_once
+        self._scalars, self._binned = Collected(), Collected()
+        self._values: list[np.ndarray] = []
+        self._histograms: list[Histograms] = []
+        self._plugins: dict[str, str] = {}
+        self._sessions: list[int] = []
+        self._events = 0  # seen in the batches before
 
-def _take_event(into: EventFile, data: bytes, start: int, end: int) -> None:
-    wall_time, step = 0.0, 0
-    later: list[tuple[int, int, int]] = []
-    for number, kind, a, b in fields(data, start, end):
-        if number == 1 and kind == FIXED64:
-            wall_time = _DOUBLE.unpack_from(data, a)[0]
-        elif number == 2 and kind == VARINT:
-            step = signed(a)
-        elif number == 3 and kind == BYTES:
-            into.versioned = True
-        elif number in (5, 7) and kind == BYTES:
-            later.append((number, a, b))
-        elif number in OTHER_EVENTS:
-            into.others[OTHER_EVENTS[number]] += 1
-    if into.begun != into.begun:
-        into.begun = wall_time
-    for number, a, b in later:
-        if number == 5:
-            for inner, kind, c, d in fields(data, a, b):
-                if inner == 1 and kind == BYTES:
-                    _take_value(into, data, c, d, step, wall_time)
-        elif any(inner[:3] == (1, VARINT, START) for inner in fields(data, a, b)):
-            into.session_starts.append(len(into.tags))
+    def take(self, batch: Batch, usual: Usual | None = None) -> None:
+        """Take all events of a batch, those of the usual shape at once, if that is not done, and others one by one."""
+        self._note_begin(batch)
+        if self._at_once and not usual:
+            usual = taken_at_once(batch.data, batch.starts, batch.ends, self._plugins)
+        told = usual.told if usual else {}
+        left = usual.left.tolist() if usual else range(len(batch.starts))
+        taken, problems = self._walked(batch, left, {**self._plugins, **told})
+        if usual and (taken.changed or any(self._is_unsure(tag, usual) for tag in taken.asked)):
+            usual = None  # which plugin a tag has depends on the order of these events
+            taken, problems = self._walked(batch, range(len(batch.starts)), dict(self._plugins))
+        if usual:
+            self._add_usual(usual)
+        self._add(taken)
+        self.file.problems += problems
+        self._events += len(batch.starts)
 
+    def done(self) -> EventFile:
+        """Return the file with all its rows in order."""
+        file = self.file
+        file.scalars, order, events = self._scalars.rows()
+        values = np.concatenate(self._values) if self._values else np.empty(0)
+        file.values = values if order is None else values[order]
+        file.binned, order, _ = self._binned.rows()
+        histograms = Histograms.joined(self._histograms)
+        file.histograms = histograms if order is None else histograms.take(order)
+        file.session_starts = np.searchsorted(events, self._sessions).tolist()
+        return file
 
-def _take_value(into: EventFile, data: bytes, start: int, end: int, step: int, wall_time: float) -> None:
-    tag, node, metadata = "", "", None
-    held: tuple[int, int, int] | None = None  # the last of simple_value, image, histo, audio, tensor
-    for number, kind, a, b in fields(data, start, end):
-        if number == 1 and kind == BYTES:
-            tag = data[a:b].decode("utf-8", "replace")
-        elif (number, kind) in ((2, FIXED32), (3, BYTES), (4, BYTES), (5, BYTES), (6, BYTES), (8, BYTES)):
-            held = (number, a, b)
-        elif number == 7 and kind == BYTES:
-            node = data[a:b].decode("utf-8", "replace")
-        elif number == 9 and kind == BYTES:
-            metadata = (a, b)
-    tag = tag or node
-    if metadata is not None:
-        _take_metadata(into, data, *metadata, tag)
-    if held is None:
-        return
-    number, a, b = held
-    if number == 2:
-        _add_scalar(into, tag, step, wall_time, _FLOAT.unpack_from(data, a)[0])
-    elif number == 5:
-        into.histograms.append(HistogramRow(tag, step, wall_time, from_message(data, a, b)))
-    elif number == 8:
-        _take_tensor(into, data, a, b, tag, step, wall_time)
-    else:
-        into.others[OTHER_VALUES[number]] += 1
+    def _is_unsure(self, tag: str, usual: Usual) -> bool:
+        """Whether the plugin of a tag of tensors was not known before these events."""
+        return tag in usual.tensors and self._plugins.get(tag) != usual.told.get(
+            tag, self._plugins.get(tag, "")
+        )
 
+    def _note_begin(self, batch: Batch) -> None:
+        for start, end in zip(batch.starts, batch.ends, strict=True):
+            if self.file.begun == self.file.begun:
+                return
+            time = begun(batch.data, int(start), int(end))
+            self.file.begun = math.nan if time is None else time
 
-def _take_tensor(into: EventFile, data: bytes, a: int, b: int, tag: str, step: int, wall_time: float) -> None:
-    plugin = into.plugins.get(tag, "")
-    if plugin not in ("", "scalars", "histograms"):
-        into.others[plugin] += 1
-        return
-    values = tensor(data, a, b)
-    if values is not None and plugin == "histograms" and values.ndim == 2 and values.shape[1] == 3:
-        into.histograms.append(HistogramRow(tag, step, wall_time, from_rows(values)))
-    elif values is not None and plugin != "histograms" and values.size == 1:
-        _add_scalar(into, tag, step, wall_time, float(values.ravel()[0]))
-    else:
-        into.others["tensor that is no scalar"] += 1
+    def _walked(
+        self, batch: Batch, events: Sequence[int], plugins: dict[str, str]
+    ) -> tuple[Taken, list[Problem]]:
+        taken, problems = Taken(plugins), []
+        for event in events:
+            start, end = int(batch.starts[event]), int(batch.ends[event])
+            try:
+                take_event(taken, event, batch.data, start, end)
+            except WireError as error:
+                what, at = "one record is no event, though its checksum holds", batch.offset + start - HEAD
+                problems.append(Problem(str(self.file.path), what, str(error), at, end - start + FRAME))
+        return taken, problems
 
+    def _add_usual(self, usual: Usual) -> None:
+        values = usual.values
+        for rows, chosen in ((self._scalars, usual.scalars), (self._binned, usual.binned)):
+            events = values.events[chosen] + self._events
+            rows.add(usual.names, usual.codes[chosen], events, values.steps[chosen], values.times[chosen])
+        self._values.append(usual.numbers)
+        self._histograms.append(usual.histograms)
+        self._plugins.update(usual.told)
 
-def _add_scalar(into: EventFile, tag: str, step: int, wall_time: float, value: float) -> None:
-    into.tags.append(tag)
-    into.steps.append(step)
-    into.times.append(wall_time)
-    into.values.append(value)
-
-
-def _take_metadata(into: EventFile, data: bytes, start: int, end: int, tag: str) -> None:
-    """Note the plugin that a tag belongs to, which is written with its first value only, and the settings."""
-    plugin, content = "", None
-    for number, kind, a, b in fields(data, start, end):
-        if number == 1 and kind == BYTES:
-            for inner, inner_kind, c, d in fields(data, a, b):
-                if inner == 1 and inner_kind == BYTES:
-                    plugin = data[c:d].decode("utf-8", "replace")
-                elif inner == 2 and inner_kind == BYTES:
-                    content = (c, d)
-    if plugin:
-        into.plugins[tag] = plugin
-    if plugin == "hparams" and tag == SESSION and content is not None:
-        into.settings.update(_settings(data, *content))
-
-
-def _settings(data: bytes, start: int, end: int) -> dict[str, Setting]:
-    """Return the hparams map of an HParamsPluginData; lists and structures in it are left out."""
-    found: dict[str, Setting] = {}
-    for number, kind, a, b in fields(data, start, end):
-        if number != 3 or kind != BYTES:  # session_start_info
-            continue
-        for inner, inner_kind, c, d in fields(data, a, b):
-            if inner == 1 and inner_kind == BYTES:
-                name, value = _setting(data, c, d)
-                if value is not None:
-                    found[name] = value
-    return found
-
-
-def _setting(data: bytes, start: int, end: int) -> tuple[str, Setting | None]:
-    name, value = "", None
-    for number, kind, a, b in fields(data, start, end):
-        if number == 1 and kind == BYTES:
-            name = data[a:b].decode("utf-8", "replace")
-        elif number == 2 and kind == BYTES:
-            value = _plain_value(data, a, b)
-    return name, value
-
-
-def _plain_value(data: bytes, start: int, end: int) -> Setting | None:
-    value: Setting | None = None
-    for number, kind, a, b in fields(data, start, end):
-        if number == 2 and kind == FIXED64:
-            value = float(_DOUBLE.unpack_from(data, a)[0])
-        elif number == 3 and kind == BYTES:
-            value = data[a:b].decode("utf-8", "replace")
-        elif number == 4 and kind == VARINT:
-            value = bool(a)
-    return value
+    def _add(self, taken: Taken) -> None:
+        self._scalars.add_each(taken.tags, taken.events, taken.steps, taken.times, self._events)
+        self._values.append(np.array(taken.values, dtype=np.float64))
+        binned = taken.histograms
+        tags, steps, times = ([getattr(row, name) for row in binned] for name in ("tag", "step", "wall_time"))
+        self._binned.add_each(tags, taken.histogram_events, steps, times, self._events)
+        self._histograms.append(Histograms.of([row.histogram for row in binned]))
+        self._plugins = taken.plugins
+        self._sessions += [event + self._events for event in taken.sessions]
+        self.file.settings.update(taken.settings)
+        self.file.others.update(taken.others)
+        self.file.versioned = self.file.versioned or taken.versioned

@@ -87,7 +87,7 @@ def parts_of_runs(folders: Mapping[Path, Sequence[EventFile]]) -> dict[Path, lis
 
 
 def _kind(folder: Path, files: Sequence[EventFile], below_another: bool, paired: frozenset[Path]) -> Kind:
-    tags = {tag for file in files for tag in file.tags}
+    tags = {tag for file in files for tag in file.scalars.names}
     name = folder.name.lower()
     if name in SIDES and (below_another or _is_paired_side(folder, paired)):
         return "side"
@@ -95,7 +95,7 @@ def _kind(folder: Path, files: Sequence[EventFile], below_another: bool, paired:
         return "side"
     if not below_another:
         return "own"
-    histograms = any(file.histograms for file in files)
+    histograms = any(len(file.binned) for file in files)
     nothing_else = not tags and not histograms
     if any(file.settings for file in files) and (_CLOCK.fullmatch(name) or nothing_else):
         return "session"

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
-from plateau_doctor.readers.event_file import EventFile, read_event_file
+from plateau_doctor.readers.event_file import EventFile
 from plateau_doctor.readers.event_folders import Part, families, parts_of_runs
 from plateau_doctor.readers.event_run import run_of
 from plateau_doctor.readers.records import first_payload
+from plateau_doctor.readers.small_files import read_event_files
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["NAME", "read", "sniff"]
+__all__ = ["NAME", "ORDER", "read", "sniff"]
 
 NAME = "tensorboard"
+ORDER = 1  # asked first: a checksum in the first bytes tells it from any other
 
 WALL_TIME = 0x09  # how an Event begins: field 1, a double
 POINTER = b"version https://git-lfs.github.com/spec/"
@@ -41,11 +44,12 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     folders: dict[Path, list[Path]] = {}
     for path in sorted(set(paths)):
         folders.setdefault(path.parent, []).append(path)
-    for family in families(folders):
+    grouped = families(folders)
+    everything = _read_all([path for family in grouped for folder in family for path in folders[folder]])
+    for family in grouped:
         files: dict[Path, list[EventFile]] = {}
         for folder in family:
-            for path in folders[folder]:
-                found = _read_one(path)
+            for found in islice(everything, len(folders[folder])):
                 if isinstance(found, Problem):
                     yield found
                 else:
@@ -56,26 +60,38 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             yield from _run_or_problems(home, parts, root)
 
 
-def _read_one(path: Path) -> EventFile | Problem:
+def _read_all(paths: Sequence[Path]) -> Iterator[EventFile | Problem]:
+    """Yield one thing a path, in order."""
+    refused = {path: problem for path in paths if (problem := _refusal(path))}
+    read = read_event_files([path for path in paths if path not in refused])
+    for path in paths:
+        found = refused.get(path) or next(read)
+        if isinstance(found, OSError):
+            yield Problem(str(path), "not read", found.strerror or str(found))
+        elif isinstance(found, EventFile) and _is_catboost(found):
+            yield Problem(str(path), "not read", "a CatBoost log, not a neural network")
+        else:
+            yield found
+
+
+def _refusal(path: Path) -> Problem | None:
+    """Return why a file is not worth reading, by how it begins."""
     try:
         with path.open("rb") as file:
             head = file.read(len(POINTER))
-        packed = compression(head)
-        if head.startswith(POINTER):
-            return Problem(str(path), "not read", "it is a Git-LFS pointer, not the log: run `git lfs pull`")
-        if packed:
-            return Problem(str(path), "not read", f"it is compressed with {packed}: unpack it first")
-        found = read_event_file(path)
     except OSError as error:
         return Problem(str(path), "not read", error.strerror or str(error))
-    if _is_catboost(found):
-        return Problem(str(path), "not read", "a CatBoost log, not a neural network")
-    return found
+    packed = compression(head)
+    if head.startswith(POINTER):
+        return Problem(str(path), "not read", "it is a Git-LFS pointer, not the log: run `git lfs pull`")
+    if packed:
+        return Problem(str(path), "not read", f"it is compressed with {packed}: unpack it first")
+    return None
 
 
 def _is_catboost(file: EventFile) -> bool:
     """CatBoost writes one bare name, no file version, into `learn` and `test` below its own folder."""
-    if file.versioned or file.path.name != "events.out.tfevents" or not file.tags:
+    if file.versioned or file.path.name != "events.out.tfevents" or not len(file.scalars):
         return False
     above = file.path.absolute().parents
     return above[0].name in ("learn", "test") or any("catboost" in folder.name.lower() for folder in above)
@@ -83,7 +99,7 @@ def _is_catboost(file: EventFile) -> bool:
 
 def _run_or_problems(home: Path, parts: Sequence[Part], root: Path) -> Iterator[Run | Problem]:
     files = [file for part in parts for file in part.files]
-    if any(file.tags or file.histograms for file in files):
+    if any(len(file.scalars) or len(file.binned) for file in files):
         yield run_of(home, parts, root, NAME)
         return
     for file in files:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from plateau_doctor.readers.wire import BYTES, FIXED64, WireError, doubles, fields
 
-__all__ = ["Histogram", "from_message", "from_rows", "layer_and_kind", "summary"]
+__all__ = ["Histogram", "Histograms", "from_message", "from_rows", "layer_and_kind", "summary"]
 
 TINY = 1e-11  # writers with exponential buckets put exact zeros between -1e-12 and 1e-12
 TINY_SHARE = 1e-6  # ... or a bucket that is this small a share of the range holds zeros for our purpose
@@ -41,6 +42,63 @@ class Histogram:
     bins: np.ndarray
     total: float | None = None
     squares: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Histograms:
+    """Many histograms; histogram i has the bins from `firsts[i]` on, `sizes[i]` of them.
+
+    Attributes:
+        bins: Shape (m, 3), as in `Histogram`.
+        firsts, sizes: Shape (n,), whole numbers.
+        totals, squares: Shape (n,), NaN where only the bins tell.
+        summed: Shape (n,), whether totals and squares are known.
+    """
+
+    bins: np.ndarray
+    firsts: np.ndarray
+    sizes: np.ndarray
+    totals: np.ndarray
+    squares: np.ndarray
+    summed: np.ndarray
+
+    @staticmethod
+    def of(single: Sequence[Histogram]) -> Histograms:
+        """Put single histograms together."""
+        bins = [one.bins for one in single]
+        sizes = np.array([len(part) for part in bins], dtype=np.int64)
+        known = np.array([one.squares is not None for one in single], dtype=bool)
+        sums = [(one.total, one.squares) if one.squares is not None else (np.nan, np.nan) for one in single]
+        totals, squares = np.array(sums, dtype=np.float64).reshape(-1, 2).T
+        joined = np.concatenate(bins) if bins else np.empty((0, 3))
+        return Histograms(joined, np.cumsum(sizes) - sizes, sizes, totals, squares, known)
+
+    @staticmethod
+    def joined(parts: Sequence[Histograms]) -> Histograms:
+        """Put several together, one behind the other."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return Histograms.of([])
+        before = np.cumsum([0, *(len(part.bins) for part in parts[:-1])])
+        firsts = [part.firsts + begin for part, begin in zip(parts, before.tolist(), strict=True)]
+        others = ((p.sizes, p.totals, p.squares, p.summed) for p in parts)
+        columns = [np.concatenate(column) for column in zip(*others, strict=True)]
+        return Histograms(np.concatenate([p.bins for p in parts]), np.concatenate(firsts), *columns)
+
+    def take(self, chosen: np.ndarray | slice) -> Histograms:
+        """Return the histograms that a mask, an array of places or a slice chooses; the bins stay where they are."""
+        columns = (self.firsts, self.sizes, self.totals, self.squares, self.summed)
+        return Histograms(self.bins, *(column[chosen] for column in columns))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, i: int) -> Histogram:
+        bins = self.bins[self.firsts[i] : self.firsts[i] + self.sizes[i]]
+        if not self.summed[i]:
+            return Histogram(bins)
+        return Histogram(bins, float(self.totals[i]), float(self.squares[i]))
 
 
 def from_message(data: bytes, start: int, end: int) -> Histogram:

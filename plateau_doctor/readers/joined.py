@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from plateau_doctor.run import Run
 
@@ -28,6 +29,10 @@ def joined(runs: Iterable[Run]) -> list[Run]:
 
     Two logs are one run when a loss of both has the same values (to 1e-4, nine in ten, at least three points).
     """
+    runs = list(runs)
+    together = Counter(map(_folder, runs))
+    alone = [run for run in runs if together[_folder(run)] == 1]
+    runs = [run for run in runs if together[_folder(run)] > 1]
     kept: list[Run] = []
     losses: list[Losses] = []  # of those kept
     seen: dict[Key, list[int]] = {}  # which of those kept begin with a value like this one
@@ -49,16 +54,24 @@ def joined(runs: Iterable[Run]) -> list[Run]:
             why = f"{run.source} holds the same values and was left out"
             said = {**other.reasons, "joined": "; ".join(filter(None, [other.reasons.get("joined"), why]))}
             kept[twin] = dataclasses.replace(other, reasons=said, problems=(*other.problems, *run.problems))
-    return sorted(kept, key=lambda run: run.name)
+    return sorted([*alone, *kept], key=lambda run: run.name)
 
 
 def _losses(run: Run) -> Losses:
     """Return the values of each tag of the two losses, by role."""
-    scalars = run.scalars[run.scalars["role"].isin(ROLES)]
+    roles, tags, values = (run.scalars[name].to_numpy() for name in ("role", "tag", "value"))
     found: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
-    for _, rows in scalars.groupby("tag", sort=False):
-        found[str(rows["role"].iat[0])].append(rows["value"].to_numpy())
+    codes, names = pd.factorize(roles)
+    for role, curves in found.items():
+        rows = np.flatnonzero(codes == names.tolist().index(role)) if role in names else codes[:0]
+        own, held = pd.factorize(tags[rows])
+        curves += [values[rows[own == tag]] for tag in range(len(held))]
     return found
+
+
+def _folder(run: Run) -> str:
+    source = Path(run.source)
+    return str(source if source.is_dir() else source.parent)
 
 
 def _keys(run: Run, losses: Losses) -> list[Key]:
@@ -66,8 +79,7 @@ def _keys(run: Run, losses: Losses) -> list[Key]:
 
     Only runs that share some are compared, so that a folder of thousands takes seconds.
     """
-    source = Path(run.source)
-    folder = str(source if source.is_dir() else source.parent)
+    folder = _folder(run)
     return [
         (folder, role, place, f"{value:.2e}")
         for role, curves in losses.items()

@@ -6,22 +6,20 @@ masked CRC-32C. After damage the search goes on, byte by byte, for the next reco
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import BinaryIO
 
 import numpy as np
 
+from plateau_doctor.readers.bulk.checks import all_hold
+from plateau_doctor.readers.bulk.frames import followed
 from plateau_doctor.readers.crc import crc32c_of_ranges, crc32c_of_words, masked, masked_crc32c
+from plateau_doctor.readers.framing import FRAME, HEAD, LONGEST, TAIL, length_at
 
 __all__ = ["Batch", "Gap", "first_payload", "read_records"]
 
-HEAD, TAIL = 12, 4  # bytes around a payload
-FRAME = HEAD + TAIL
-SMALL, LARGE = 1 << 14, 1 << 23  # bytes read at once: just after damage, and on a clean stretch
-LONGEST = 1 << 31  # a protobuf message is shorter than 2 GiB; a longer length is damage
+SMALL, LARGE = 1 << 14, 1 << 21  # bytes read at once: just after damage, and on a clean stretch
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class Batch:
     """Whole records: payload i is `data[starts[i]:ends[i]]`; `offset` is where `data` stands in the file."""
 
     data: bytes
-    starts: list[int]
-    ends: list[int]
+    starts: np.ndarray
+    ends: np.ndarray
     offset: int
 
 
@@ -52,17 +50,17 @@ def read_records(file: BinaryIO, size: int) -> Iterator[Batch | Gap]:
         OSError: The file cannot be read.
     """
     search = _Search(file, size)
-    at, window = 0, SMALL
+    at, window = 0, LARGE
     while at < size:
         data = search.bytes_at(at, window)
-        starts, ends, wanted = _walk(data, size - at)
+        starts, ends, wanted = followed(data, size - at)
         good = _first_bad(data, starts, ends)
         if not good and len(data) < min(window, size - at):
             yield Gap(at, size - at, "the file became shorter while it was read")
             return
         if good:
             yield Batch(data, starts[:good], ends[:good], at)
-        at += ends[good - 1] + TAIL if good else 0
+        at += int(ends[good - 1]) + TAIL if good else 0
         if good < len(starts) or wanted == 0:
             behind = search.next_record(at + 1) if at < size else size
             if behind > at:
@@ -74,7 +72,7 @@ def read_records(file: BinaryIO, size: int) -> Iterator[Batch | Gap]:
 
 def first_payload(head: bytes) -> bytes | None:
     """Return as much of the first record's payload as `head` holds; None where its length's checksum fails."""
-    length = _length_at(head, 0)
+    length = length_at(head, 0)
     if length is None:
         return None
     payload = head[HEAD : HEAD + length]
@@ -84,57 +82,20 @@ def first_payload(head: bytes) -> bytes | None:
     return payload
 
 
-def _walk(data: bytes, left: int) -> tuple[list[int], list[int], int]:
-    """Follow the lengths from the start of `data`.
-
-    Returns:
-        Starts and ends of the payloads that lie in `data` whole, and how many bytes the next record wants;
-        0 where there is no record, or one that would reach beyond the `left` bytes of the file.
-    """
-    starts: list[int] = []
-    ends: list[int] = []
-    at = 0
-    while True:
-        if len(data) - at < HEAD:
-            enough = at < left and len(data) < left
-            return starts, ends, HEAD if enough or at == left else 0
-        length = _length_at(data, at)
-        if length is None or at + FRAME + length > left:
-            return starts, ends, 0
-        if at + FRAME + length > len(data):
-            return starts, ends, FRAME + length
-        starts.append(at + HEAD)
-        ends.append(at + HEAD + length)
-        at += FRAME + length
-
-
-def _length_at(data: bytes, at: int) -> int | None:
-    if len(data) - at < HEAD:
-        return None
-    length, check = struct.unpack_from("<QI", data, at)
-    return int(length) if length < LONGEST and _check_of(length) == check else None
-
-
-@lru_cache(maxsize=1 << 16)
-def _check_of(length: int) -> int:
-    return masked_crc32c(struct.pack("<Q", length))
-
-
-def _first_bad(data: bytes, starts: list[int], ends: list[int]) -> int:
+def _first_bad(data: bytes, starts: np.ndarray, ends: np.ndarray) -> int:
     """Return the index of the first payload whose checksum fails, or how many there are."""
-    if not starts:
-        return 0
     raw = np.frombuffer(data, dtype=np.uint8)
-    last = np.array(ends)
-    found = masked(crc32c_of_ranges(raw, np.array(starts), last))
-    stored = raw[last[:, None] + np.arange(TAIL)].view("<u4")[:, 0]
+    if all_hold(raw, starts, ends):
+        return len(starts)
+    found = masked(crc32c_of_ranges(raw, starts, ends))
+    stored = raw[ends[:, None] + np.arange(TAIL)].view("<u4")[:, 0]
     bad = np.flatnonzero(found != stored)
     return int(bad[0]) if len(bad) else len(starts)
 
 
 def _why(search: _Search, at: int, behind: int) -> str:
     head = search.bytes_at(at, HEAD)
-    length = _length_at(head, 0)
+    length = length_at(head, 0)
     if behind == search.size and length is not None and at + FRAME + length > search.size:
         return f"the last record is cut: {behind - at} bytes of {FRAME + length}"
     if search.spent:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.axes import BLANK, curves, trials
+from plateau_doctor.readers.bulk.grid import NEVER, numbers_in
 from plateau_doctor.readers.texts import clipped, few, name_below
 from plateau_doctor.run import Problem, Run
 
@@ -67,23 +68,16 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
 
 
 def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
-    text = _text(path.read_bytes())
-    if text is None:
-        yield Problem(str(path), "not a training log", "binary content")
-        return
-    if text.startswith('#{"t_start"'):
-        yield Problem(str(path), "not a training log", "an episode monitor of an agent, not a training curve")
-        return
-    table, problems = _table(path, text)
+    content = path.read_bytes()
+    table, problems = _plain_table(content), list[Problem]()
+    if table is None:
+        table, problems = _any_table(path, content)
     if table is None:
         yield problems[0]
         return
-    if SHIFTED in text:
-        why = "a byte is missing or too many: half of each character belongs to the one before"
-        problems.append(Problem(str(path), "damaged UTF-16", why, 2 * text.index(SHIFTED)))
     name = name_below(path, root)
     for title, part in _by_run(path, table):
-        scalars = curves(part)
+        scalars, reasons = curves(part)
         if scalars.empty:
             yield Problem(str(path), "not a training log", "it has no column of numbers")
             continue
@@ -94,7 +88,50 @@ def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
             parts = [scalars]
         for number, one in enumerate(parts, start=1):
             full = " ".join(filter(None, [name, title, f"#{number}" if len(parts) > 1 else ""]))
-            yield Run(full, str(path), NAME, one, problems=tuple(problems) if number == 1 else ())
+            said, own = (tuple(problems) if number == 1 else ()), (reasons if len(parts) == 1 else {})
+            yield Run(full, str(path), NAME, one, problems=said, reasons=own)
+
+
+def _plain_table(content: bytes) -> pd.DataFrame | None:
+    """Return the table of an ASCII file of one line of names and else nothing but numbers; None for any other."""
+    head = content[:HEAD]
+    lines = head.splitlines()
+    if (
+        not head.isascii()
+        or len(lines) < 3
+        or not lines[0].strip()
+        or any(byte in lines[0] for byte in NEVER)
+    ):
+        return None
+    texts = [line.decode() for line in lines[:-1] if line.strip()][:50]
+    separator = _separator(texts)
+    header = _header(_cells(texts[0], separator))
+    if separator is None or not 1 < len(header) <= MOST_COLUMNS:
+        return None
+    columns = numbers_in(content, len(header), separator)
+    if columns is None:
+        return None
+    written = [~np.isnan(values) for values in columns]
+    kept = {
+        name: values if there.all() else np.where(there, values, BLANK)
+        for name, values, there in zip(header, columns, written, strict=True)
+        if name and there.any()
+    }
+    return pd.DataFrame(kept, copy=False)
+
+
+def _any_table(path: Path, content: bytes) -> tuple[pd.DataFrame | None, list[Problem]]:
+    text = _text(content)
+    if text is None:
+        return None, [Problem(str(path), "not a training log", "binary content")]
+    if text.startswith('#{"t_start"'):
+        why = "an episode monitor of an agent, not a training curve"
+        return None, [Problem(str(path), "not a training log", why)]
+    table, problems = _table(path, text)
+    if table is not None and SHIFTED in text:
+        why = "a byte is missing or too many: half of each character belongs to the one before"
+        problems.append(Problem(str(path), "damaged UTF-16", why, 2 * text.index(SHIFTED)))
+    return table, problems
 
 
 def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:

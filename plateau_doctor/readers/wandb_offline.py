@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from plateau_doctor.readers.event_file import HistogramRow
+from plateau_doctor.readers.event_rows import Rows
 from plateau_doctor.readers.event_run import histograms_of
-from plateau_doctor.readers.histograms import from_rows
+from plateau_doctor.readers.event_walk import HistogramRow
+from plateau_doctor.readers.histograms import Histograms, from_rows
 from plateau_doctor.readers.json_text import curves_of_records, parsed
 from plateau_doctor.readers.records import Gap
 from plateau_doctor.readers.texts import few, name_below, writable
@@ -47,7 +48,7 @@ class _Log:
     """What one file holds."""
 
     records: list[dict[str, object]] = field(default_factory=list)
-    histograms: list[tuple[HistogramRow, str]] = field(default_factory=list)
+    histograms: list[HistogramRow] = field(default_factory=list)
     settings: dict[str, float | str | bool] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -78,7 +79,9 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             why = "no step was logged"
             yield from log.problems or [Problem(str(path), "not a training log", why)]
             continue
-        table, bins = histograms_of(log.histograms)
+        tags, steps, times = ([getattr(h, n) for h in log.histograms] for n in ("tag", "step", "wall_time"))
+        single = Histograms.of([h.histogram for h in log.histograms])
+        table, bins = histograms_of([(Rows.of(tags, steps, times), single, str)])
         yield Run(
             name_below(path, root),
             str(path),
@@ -219,9 +222,7 @@ def _take_history(log: _Log, message: bytes, start: int, end: int) -> None:
         if isinstance(value, dict):
             rows = _rows_of_histogram(value)
             if rows is not None:
-                log.histograms.append(
-                    (HistogramRow(name, int(step or 0), clock or 0.0, from_rows(rows)), name)
-                )
+                log.histograms.append(HistogramRow(name, int(step or 0), clock or 0.0, from_rows(rows)))
         elif name in AXES or not name.startswith("_"):
             record[name] = NOT_FINITE.get(value, value) if isinstance(value, str) else value
     if record.keys() - AXES:

@@ -7,7 +7,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["BYTES", "FIXED32", "FIXED64", "VARINT", "WireError", "doubles", "fields", "signed", "tensor"]
+__all__ = [
+    "BYTES",
+    "DTYPES",
+    "FIXED32",
+    "FIXED64",
+    "FIXED_WIDTH",
+    "LARGEST",
+    "VARINT",
+    "WireError",
+    "as_doubles",
+    "doubles",
+    "fields",
+    "shape_of",
+    "signed",
+    "tensor",
+]
 
 VARINT, FIXED64, BYTES, GROUP, GROUP_END, FIXED32 = range(6)
 LARGEST = 1 << 20  # elements of a tensor that is worth unpacking here: a scalar, or the rows of a histogram
@@ -110,7 +125,7 @@ def tensor(data: bytes, start: int, end: int) -> np.ndarray | None:
         if number == 1 and kind == VARINT:
             code = a
         elif number == 2 and kind == BYTES:
-            shape += _shape(data, a, b)
+            shape += shape_of(data, a, b)
         elif number == 4 and kind == BYTES:
             content = (a, b)
         else:
@@ -136,6 +151,14 @@ def _filled(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         last = values[-1] if len(values) else 0.0
         values = np.concatenate([values, np.full(count - len(values), last)])
     return values.reshape(shape)
+
+
+def as_doubles(rows: np.ndarray, name: str) -> np.ndarray:
+    """Return the float64 numbers that rows of bytes hold as elements of a type, shape (n, elements)."""
+    rows = np.ascontiguousarray(rows)
+    if name == "bfloat16":
+        return _bfloat16(rows.view("<u2"))
+    return rows.view(name).astype(np.float64, copy=False)
 
 
 def _content(data: bytes, a: int, b: int, name: str) -> np.ndarray:
@@ -174,7 +197,12 @@ def _bfloat16(bits: np.ndarray) -> np.ndarray:
     return (bits.astype("<u4") << np.uint32(16)).view("<f4").astype(np.float64)
 
 
-def _shape(data: bytes, start: int, end: int) -> tuple[int, ...]:
+def shape_of(data: bytes, start: int, end: int) -> tuple[int, ...]:
+    """Return the sizes in the TensorShapeProto in `data[start:end]`.
+
+    Raises:
+        WireError: The bytes are no TensorShapeProto.
+    """
     sizes = []
     for number, kind, a, b in fields(data, start, end):
         if number == 2 and kind == BYTES:

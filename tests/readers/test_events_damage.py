@@ -101,7 +101,7 @@ def test_a_flipped_bit_is_named_with_its_offset_and_length(tmp_path: Path) -> No
     data[start + 20] ^= 4
     path.write_bytes(data)
     found = read_event_file(path)
-    assert found.steps == [s for s in range(1, 100) if s != 41]
+    assert found.scalars.steps.tolist() == [s for s in range(1, 100) if s != 41]
     assert [(p.offset, p.length) for p in found.problems] == [(start, frame)]
     assert "checksum" in found.problems[0].why
 
@@ -111,7 +111,7 @@ def test_a_half_written_last_record_is_named_with_its_size(tmp_path: Path) -> No
     path.write_bytes(path.read_bytes()[:-5])
     found = read_event_file(path)
     frame = len(record(scalar("loss", 99, 99.0).SerializeToString()))
-    assert found.steps == list(range(99))
+    assert found.scalars.steps.tolist() == list(range(99))
     assert found.problems[0].why == f"the last record is cut: {frame - 5} bytes of {frame}"
 
 
@@ -120,7 +120,7 @@ def test_a_zero_tail_is_one_named_gap(tmp_path: Path) -> None:
     size = path.stat().st_size
     path.write_bytes(path.read_bytes() + bytes(70_000))
     found = read_event_file(path)
-    assert len(found.steps) == 50
+    assert len(found.scalars) == 50
     assert [(p.offset, p.length, p.why) for p in found.problems] == [(size, 70_000, "zero bytes, no record")]
 
 

@@ -77,8 +77,13 @@ def by_protobuf(path: Path) -> list[tuple[str, int, float, float]]:
     return rows
 
 
+def rows_of(found: EventFile) -> list[tuple[str, int, float, float]]:
+    columns = (found.scalars.steps, found.scalars.times, found.values)
+    return list(zip(found.scalars.tags, *(column.tolist() for column in columns), strict=True))
+
+
 def assert_same_scalars(found: EventFile, expected: list[tuple[str, int, float, float]]) -> None:
-    rows = list(zip(found.tags, found.steps, found.times, found.values, strict=True))
+    rows = rows_of(found)
     assert len(rows) == len(expected)
     for mine, theirs in zip(rows, expected, strict=True):
         assert mine[:2] == theirs[:2]
@@ -92,7 +97,7 @@ def test_mixed_files_read_as_protobuf_reads_them(tmp_path: Path, seed: int) -> N
     found = read_event_file(path)
     assert not found.problems
     assert_same_scalars(found, by_protobuf(path))
-    assert len(found.histograms) > 20
+    assert len(found.binned) > 20
 
 
 @pytest.fixture
@@ -115,12 +120,9 @@ def test_the_event_accumulator_sees_the_same_points(tmp_path: Path, accumulator)
     oracle, found = accumulator(path), read_event_file(path)
     for tag in oracle.Tags()["scalars"]:
         points = [(e.step, e.wall_time, e.value) for e in oracle.Scalars(tag)]
-        mine = [
-            r[1:] for r in zip(found.tags, found.steps, found.times, found.values, strict=True) if r[0] == tag
-        ]
-        assert mine == points
+        assert [r[1:] for r in rows_of(found) if r[0] == tag] == points
     tensors = [make_ndarray(e.tensor_proto).item() for e in oracle.Tensors("v2")]
-    assert [v for t, v in zip(found.tags, found.values, strict=True) if t == "v2"] == tensors
+    assert [r[3] for r in rows_of(found) if r[0] == "v2"] == tensors
 
 
 def real_files() -> list[Path]:

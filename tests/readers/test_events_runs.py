@@ -210,7 +210,7 @@ def test_the_frame_has_the_columns_and_types_of_a_run(tmp_path: Path) -> None:
     write(tmp_path / EVENTS, curve("loss", range(3)))
     frame = one_run(tmp_path).scalars
     assert {name: str(kind) for name, kind in frame.dtypes.items()} == SCALAR_COLUMNS
-    assert frame["role"].isna().all()
+    assert (frame["role"] == "train_loss").all()
 
 
 # epochs

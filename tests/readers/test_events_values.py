@@ -77,7 +77,7 @@ def test_tensor_scalars_of_every_type_are_read_from_bytes_and_from_typed_fields(
     field = TYPED.get(code, "uint64_val" if code == 23 else "int_val")
     getattr(typed, field).extend(held)
     found = decoded(tmp_path, [of_tensor("x", packed, SCALARS), of_tensor("x", typed, step=1)])
-    assert found.tags == ["x", "x"]
+    assert found.scalars.tags == ["x", "x"]
     assert all(same(v, float(element)) for v in found.values)
 
 
@@ -101,7 +101,7 @@ def test_simple_values_are_read_to_the_last_bit(tmp_path: Path, value: float) ->
 def test_steps_keep_their_sign_and_size(tmp_path: Path, step: int) -> None:
     event = scalar("x", 0, 1.0)
     event.step = step
-    assert decoded(tmp_path, [event]).steps == [step]
+    assert decoded(tmp_path, [event]).scalars.steps.tolist() == [step]
 
 
 def test_a_plugin_named_once_holds_for_the_tags_later_values(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_plugin_named_once_holds_for_the_tags_later_values(tmp_path: Path) -> 
     found = decoded(
         tmp_path, [of_tensor("pr", one, curves), of_tensor("pr", one, step=1), of_tensor("loss", one)]
     )
-    assert found.tags == ["loss"]
+    assert found.scalars.tags == ["loss"]
     assert found.others == Counter(pr_curves=2)
 
 
@@ -125,7 +125,7 @@ def test_texts_images_audio_and_graphs_are_counted_and_not_decoded(tmp_path: Pat
         Event(meta_graph_def=b"\xff"),
     ]
     found = decoded(tmp_path, held)
-    assert not found.tags
+    assert not len(found.scalars)
     assert found.others == {"tensor that is no scalar": 1, "image": 1, "audio": 1, "graph": 2}
 
 
@@ -147,7 +147,7 @@ def test_a_record_that_is_no_event_is_named_and_the_rest_is_read(tmp_path: Path)
     bad = record(b"\x09\x00")
     path.write_bytes(path.read_bytes() + bad + record(scalar("x", 2, 2.0).SerializeToString()))
     found = read_event_file(path)
-    assert found.steps == [1, 2]
+    assert found.scalars.steps.tolist() == [1, 2]
     assert [(p.offset, p.length) for p in found.problems] == [(begin, len(bad))]
 
 
@@ -212,5 +212,5 @@ def test_a_histogram_tensor_needs_its_plugin(tmp_path: Path) -> None:
     rows = np.array([[0.0, 1.0, 3.0], [1.0, 2.0, 4.0]])
     proto = make_tensor_proto(rows)
     found = decoded(tmp_path, [of_tensor("h", proto, HISTOGRAMS), of_tensor("points", proto)])
-    assert [h.tag for h in found.histograms] == ["h"]
-    assert found.histograms[0].histogram.bins.tolist() == rows.tolist()
+    assert found.binned.tags == ["h"]
+    assert found.histograms[0].bins.tolist() == rows.tolist()

@@ -1,0 +1,121 @@
+"""A table of nothing but numbers, read all at once, holds what it holds read cell by cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from making_damage import damaged
+
+from plateau_doctor.readers.table import _any_table, _plain_table
+
+NUMBERS = [
+    "0.5",
+    "-3",
+    "+7",
+    "1e-3",
+    "2.5E+10",
+    ".5",
+    "1.",
+    "",
+    "1e400",
+    "-1e-400",
+    "inf",
+    "-Infinity",
+    "007",
+]
+ODD = [
+    "nan",
+    "NaN",
+    "1_000",
+    "1e",
+    "e5",
+    "-",
+    ".",
+    "0x1p3",
+    "5%",
+    " 1",
+    "1 ",
+    "1,5",
+    "NA",
+    "None",
+    "1.5.2",
+    "1d5",
+]
+ODD += [
+    "\u0661",
+    "1e+",
+    "--1",
+    "infin",
+    "1f",
+    "True",
+    "1\x0b",
+    "9" * 400,
+    '"1"',
+    "#",
+    "\0",
+    "1 2",
+    "\t1",
+    "9007199254740993",
+]
+NAMES = ["epoch", "loss", "val loss", "", "Unnamed: 0", "loss"]
+
+
+def same_as_cell_by_cell(content: bytes) -> bool:
+    """Whether the content was read at once; then it must hold the same."""
+    found = _plain_table(content)
+    if found is None:
+        return False
+    expected, problems = _any_table(Path("t.csv"), content)
+    assert expected is not None
+    assert not problems
+    assert list(found) == list(expected)
+    for name in found:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-15, atol=5e-324)
+    return True
+
+
+@st.composite
+def contents(draw: st.DrawFn, cells: st.SearchStrategy[str]) -> bytes:
+    width = draw(st.integers(2, 6))
+    separator = draw(st.sampled_from([",", ";", "\t", "|"]))
+    end = draw(st.sampled_from(["\n", "\n", "\r\n", "\r"]))
+    rows = [
+        NAMES[:width],
+        *draw(st.lists(st.lists(cells, min_size=width, max_size=width), min_size=2, max_size=9)),
+    ]
+    text = end.join(separator.join(row) for row in rows) + draw(st.sampled_from(["", end, end + end]))
+    return text.encode()
+
+
+@settings(max_examples=300, deadline=None)
+@given(contents(st.sampled_from(NUMBERS) | st.floats(allow_nan=False).map(repr)))
+def test_numbers_read_at_once_are_those_read_cell_by_cell(content: bytes) -> None:
+    same_as_cell_by_cell(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(contents(st.sampled_from(NUMBERS * 3 + ODD)), st.integers(0, 10**6))
+def test_odd_cells_and_damage_are_read_alike_or_left_to_the_walk(content: bytes, seed: int) -> None:
+    same_as_cell_by_cell(content)
+    same_as_cell_by_cell(damaged(content, seed))
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_each_odd_cell_is_read_alike_or_left_to_the_walk(odd: str) -> None:
+    same_as_cell_by_cell(f"epoch,loss\n1,2.5\n2,{odd}\n3,1.5\n".encode())
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_usual_table_is_read_at_once(separator: str) -> None:
+    lines = ["epoch,loss,val_loss", *(f"{i},{1 / (i + 1)},{'' if i % 3 else 0.5}" for i in range(40))]
+    assert same_as_cell_by_cell("\n".join(lines).replace(",", separator).encode())
+
+
+@pytest.mark.parametrize("row", ["4,0.5", "4,0.5,0.1,0.2", "4", "4,,", "4,0.5,"])
+def test_a_row_of_another_width_loses_nothing(row: str) -> None:
+    content = f"epoch,loss,acc\n1,2.5,0.1\n2,2.25,0.2\n{row}\n3,1.5,0.3\n".encode()
+    same_as_cell_by_cell(content)
