@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 __all__ = ["foreground"]
@@ -25,7 +25,8 @@ def foreground(command: Sequence[str], environment: Mapping[str, str]) -> int:
     Raises:
         OSError: The program cannot be started.
     """
-    with subprocess.Popen(list(command), env={**os.environ, **environment}) as child, _passed_on(child):
+    with _passed_on() as told, subprocess.Popen(list(command), env={**os.environ, **environment}) as child:
+        told(child)
         while True:
             with contextlib.suppress(KeyboardInterrupt):  # where signals cannot be handled: a thread, Windows
                 code = child.wait()
@@ -33,12 +34,23 @@ def foreground(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 @contextmanager
-def _passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Pass signals on to the child while it runs."""
+def _passed_on() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Pass signals on to the child that is told, those too that came before it was there to take them."""
+    children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def tell(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        for number in early:
+            child.send_signal(number)
 
     def handle(number: int, _frame: object) -> None:
-        if signal.Signals(number).name not in FROM_TERMINAL or not _has_terminal():
-            child.send_signal(number)
+        if signal.Signals(number).name in FROM_TERMINAL and _has_terminal():
+            return
+        if children:
+            children[0].send_signal(number)
+        else:
+            early.append(number)
 
     before = {}
     for name in PASSED:
@@ -47,7 +59,7 @@ def _passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, handle)
     try:
-        yield
+        yield tell
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
