@@ -123,7 +123,8 @@ def _filled(column: Column, size: int) -> np.ndarray:
 
 def _counted_on(steps: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     """Return steps that go on, where a log counts them anew in each epoch and falls back nowhere else."""
-    change, grown = np.diff(steps), np.diff(epochs)
+    with np.errstate(invalid="ignore"):  # two infinite steps
+        change, grown = np.diff(steps), np.diff(epochs)
     falls = np.flatnonzero(change < 0) + 1
     if not len(falls) or (grown < 0).any() or not (grown[falls - 1] > 0).all():
         return steps
@@ -173,7 +174,9 @@ def _segments(steps: np.ndarray) -> np.ndarray:
 
     A single late row, after which the axis goes on above where it was, is no restart.
     """
-    falls = np.flatnonzero(np.diff(steps) < 0) + 1
+    falls = (
+        np.flatnonzero(steps[1:] < steps[:-1]) + 1
+    )  # a difference of two infinite steps would be a warning
     after = np.minimum(falls + 1, len(steps) - 1)
     late = (after > falls) & (steps[after] > steps[falls - 1])
     begins = np.zeros(len(steps), dtype=np.int64)

@@ -166,3 +166,17 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, losse
     folder = tmp_path_factory.mktemp("table")
     run = the_run(folder, "epoch,loss\n" + "\n".join(f"{i},{v!r}" for i, v in enumerate(losses)) + "\n")
     assert np.array_equal(values(run, "loss"), losses)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("header", ["epoch,loss", "epoch,loss,step"])
+def test_steps_that_are_infinite_are_read_without_a_warning(tmp_path: Path, header: str) -> None:
+    rows = [
+        f"{epoch},{loss}" + ",inf" * header.count("step")
+        for epoch, loss in (("inf", 3), ("inf", 2), ("inf", 1))
+    ]
+    path = tmp_path / "history.csv"
+    path.write_text("\n".join([header, *rows]))
+    (run,) = read(path)
+    assert isinstance(run, Run)
+    assert run.scalars["value"].tolist() == [3, 2, 1]
