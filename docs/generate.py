@@ -35,6 +35,7 @@ def readme(text: str) -> str:
         "causes": cause_table(),
         "formats": format_table(),
         "accuracy": accuracy_table(),
+        "replayed": replayed_table(),
     }
     for name, table in tables.items():
         text = re.sub(
@@ -50,6 +51,11 @@ def accuracy_table() -> str:
     """Return the measures of the newest kept run of benchmarks/accuracy.py, as it printed them."""
     lines = newest("accuracy").split("\n\n")[0].splitlines()
     return "\n".join(["```", *lines, "```", ""])
+
+
+def replayed_table() -> str:
+    """Return the counts of the newest kept run of benchmarks/trials.py, as it printed them."""
+    return "\n".join(["```", *(line.rstrip() for line in newest("trials").splitlines()), "```", ""])
 
 
 def newest(benchmark: str) -> str:

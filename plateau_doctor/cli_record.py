@@ -68,5 +68,8 @@ def _told(outcome: Outcome | None, folder: Path) -> list[str]:
         return [f"nothing was recorded: no training was found; looked for {looked}", *problems]
     if not folder.is_dir():
         return [f"nothing was recorded of {outcome.held_on}, see above", *problems]
-    said = f"recorded {outcome.steps} steps and {outcome.epochs} epochs of {outcome.held_on} into {folder}"
+    epochs = (
+        f" and {outcome.epochs} epochs" if outcome.epochs else ""
+    )  # a loop of one's own may not tell them
+    said = f"recorded {outcome.steps} steps{epochs} of {outcome.held_on} into {folder}"
     return [*problems, said, f"plateau-doctor analyze {shlex.quote(str(folder))}"]

@@ -42,7 +42,7 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             for row, value in zip(rows, values, strict=False):
                 row[name] = value
         scalars = curves_of_records(rows)
-        problems = tuple(_odd_cells(path, columns))
+        problems = (*_odd_cells(path, columns), *_short_lists(path, columns))
         if scalars.empty:
             yield Problem(str(path), "not read", "the JSON is cut or damaged, or holds no lists of numbers")
             continue
@@ -62,6 +62,16 @@ def _odd_cells(path: Path, columns: Mapping[str, Sequence[object]]) -> Iterator[
         if 0 < len(odd) < len(values):
             what = f"{len(odd)} values of {clipped(name)!r} are no numbers"
             yield Problem(str(path), what, clipped(str(odd[0])))
+
+
+def _short_lists(path: Path, columns: Mapping[str, Sequence[object]]) -> Iterator[Problem]:
+    """Name lists that are shorter than others: which epochs their values are of is not known."""
+    lengths = {name: len(values) for name, values in columns.items() if values}
+    longest = max(lengths.values(), default=0)
+    short = [f"{clipped(name)!r} {n}" for name, n in lengths.items() if n < longest]
+    if short:
+        why = f"of {longest} epochs, taken for the first ones: {', '.join(short[:3])}{' ...' if short[3:] else ''}"
+        yield Problem(str(path), "lists of unequal length", why)
 
 
 def _number(text: str) -> object:

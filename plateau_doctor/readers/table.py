@@ -96,17 +96,12 @@ def _plain_table(content: bytes) -> pd.DataFrame | None:
     """Return the table of an ASCII file of one line of names and else nothing but numbers; None for any other."""
     head = content[:HEAD]
     lines = head.splitlines()
-    if (
-        not head.isascii()
-        or len(lines) < 3
-        or not lines[0].strip()
-        or any(byte in lines[0] for byte in NEVER)
-    ):
+    if len(lines) < 3 or not head.isascii() or not lines[0].strip() or any(one in lines[0] for one in NEVER):
         return None
     texts = [line.decode() for line in lines[:-1] if line.strip()][:50]
     separator = _separator(texts)
     header = _header(_cells(texts[0], separator))
-    if separator is None or not 1 < len(header) <= MOST_COLUMNS:
+    if separator is None or not 1 < len(header) <= MOST_COLUMNS or not all(header[1:]):
         return None
     columns = numbers_in(content, len(header), separator)
     if columns is None:
@@ -167,10 +162,13 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
     width = len(header)
     columns = zip(*((row + [""] * width)[:width] for row in body), strict=True)
     kept: dict[str, np.ndarray] = {}
-    for name, cells in zip(header, columns, strict=False):
+    for place, (name, cells) in enumerate(zip(header, columns, strict=False)):
         column, bad = _numbers(cells, comma=separator != ",")
         if column is not None and name:
             kept[name] = column
+        elif column is not None and place and not np.isnan(column).all():
+            why = f"column {place + 1} holds numbers and is left out"
+            problems.append(Problem(str(path), "a column without a name", why))
         if bad and name:
             first = ", ".join(f"row {row + 2}: {clipped(cells[row])!r}" for row in bad[:3])
             left = "" if column is not None else "; the column is left out"

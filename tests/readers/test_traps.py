@@ -305,6 +305,28 @@ def test_a_table_cut_within_a_quoted_number_keeps_no_part_of_it(tmp_path: Path) 
     assert [problem.what for problem in run.problems] == ["cut within a cell"]
 
 
+def test_numbers_under_no_name_are_named_and_pandas_index_is_not(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "a/history.csv",
+        "epoch,acc,,val_loss\n" + "".join(f"{i},0.5,2.3,{v}\n" for i, v in enumerate(LOSSES)),
+    )
+    put(tmp_path, "b/history.csv", ",loss,\n" + "".join(f"{i},{v},\n" for i, v in enumerate(LOSSES)))
+    first, second = runs_in(tmp_path)
+    assert [(one.what, one.why) for one in first.problems] == [
+        ("a column without a name", "column 3 holds numbers and is left out")
+    ]
+    assert second.problems == ()
+    assert points(second, "loss") == expected([0, 1, 2, 3, 4, 5])
+
+
+def test_keras_lists_of_unequal_length_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "history.json", json.dumps({"loss": LOSSES, "val_loss": LOSSES[:3]}))
+    run = the_run(tmp_path)
+    assert points(run, "val_loss") == expected([0, 1, 2], LOSSES[:3])
+    assert [one.why for one in run.problems] == ["of 6 epochs, taken for the first ones: 'val_loss' 3"]
+
+
 def test_a_keras_history_whose_numbers_stand_in_quotes_is_read(tmp_path: Path) -> None:
     put(tmp_path, "history.json", json.dumps({"loss": [str(v) for v in LOSSES]}))
     assert points(the_run(tmp_path), "loss") == expected([0, 1, 2, 3, 4, 5])
