@@ -7,12 +7,9 @@ For instance:
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import keras
 from keras import layers
-from samples import DATA, SICK, Samples, load
+from samples import Samples, arguments, load
 
 RATES = {"lr_too_high": 1.5, "lr_too_low": 3e-4}
 
@@ -43,14 +40,7 @@ def build(net: str, data: Samples, sick: str) -> keras.Model:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", choices=DATA, default="digits")
-    parser.add_argument("--net", choices=("mlp", "cnn", "cnn_bn", "gru"), default="mlp")
-    parser.add_argument("--sick", choices=SICK, default="none")
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--logdir", type=Path, required=True)
-    args = parser.parse_args()
+    args = arguments(__doc__)
 
     keras.utils.set_random_seed(args.seed)
     data = load(args.data, args.sick)

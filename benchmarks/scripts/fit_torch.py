@@ -7,13 +7,11 @@ For instance:
 
 from __future__ import annotations
 
-import argparse
 import csv
 from itertools import pairwise
-from pathlib import Path
 
 import torch
-from samples import DATA, SICK, Samples, load
+from samples import Samples, arguments, load
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
@@ -54,14 +52,7 @@ def build(net: str, data: Samples, sick: str) -> nn.Module:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", choices=DATA, default="digits")
-    parser.add_argument("--net", choices=("mlp", "cnn", "cnn_bn", "gru"), default="mlp")
-    parser.add_argument("--sick", choices=SICK, default="none")
-    parser.add_argument("--epochs", type=int, default=25)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--logdir", type=Path, required=True)
-    args = parser.parse_args()
+    args = arguments(__doc__)
 
     torch.manual_seed(args.seed)
     data = load(args.data, args.sick)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits
 
-__all__ = ["DATA", "SICK", "Samples", "load"]
+__all__ = ["DATA", "SICK", "Samples", "arguments", "load"]
 
 DATA = ("digits", "tumors", "waves")
 SICK = (
@@ -24,6 +26,18 @@ class Samples(NamedTuple):
     x_held_out: np.ndarray
     y_held_out: np.ndarray
     classes: int
+
+
+def arguments(doc: str | None) -> argparse.Namespace:
+    """Return what a script was asked for on its command line."""
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("--data", choices=DATA, default="digits")
+    parser.add_argument("--net", choices=("mlp", "cnn", "cnn_bn", "gru"), default="mlp")
+    parser.add_argument("--sick", choices=SICK, default="none")
+    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--logdir", type=Path, required=True)
+    return parser.parse_args()
 
 
 def load(name: str, sick: str) -> Samples:

@@ -17,32 +17,20 @@ from typing import Any
 
 from plateau_doctor.recorders.events import Setting
 from plateau_doctor.recorders.hooks import Hook
+from plateau_doctor.recorders.later import Later
 from plateau_doctor.recorders.mean import Mean
 from plateau_doctor.recorders.tape import never_raises
-from plateau_doctor.recorders.torch import Recorder as TorchRecorder
 
 __all__ = ["Recorder"]  # noqa: F822  # made by __getattr__
 
 CLOCKS = ("runtime", "per_second", "_time", "epoch", "num_tokens")  # in the names of what is no metric
 
 
-class _Recorder:
-    """A transformers callback that logs what a diagnosis needs.
+class _Recorder(Later):
+    """A transformers callback; its arguments are those of `Later`."""
 
-    Args:
-        logdir: Folder of the run; one event file is written into it.
-        every: Steps between two records of gradients, weights and activations; at the start they are denser.
-        histograms: Whether histograms are written, beside norms and ratios.
-        settings: What only the script knows: `classes` ...
-    """
-
-    off = False
-
-    def __init__(
-        self, logdir: str | Path, every: int = 50, histograms: bool = True, **settings: Setting
-    ) -> None:
-        self._logdir, self._every, self._histograms, self._settings = logdir, every, histograms, settings
-        self._recorder: TorchRecorder | None = None
+    def __init__(self, logdir: str | Path, *args: Any, **kwargs: Any) -> None:
+        super().__init__(logdir, *args, **kwargs)
         self._hook: Any = None
         self._parts: list[Any] = []  # losses of the batches of one step
         self._shared = False
@@ -56,16 +44,7 @@ class _Recorder:
             return
         while hasattr(optimizer, "optimizer"):  # accelerate's, around torch's
             optimizer = optimizer.optimizer
-        told = {**_settings_of(args, given.get("train_dataloader")), **self._settings}
-        self._recorder = TorchRecorder(
-            model,
-            optimizer,
-            self._logdir,
-            self._every,
-            self._histograms,
-            state.global_step,
-            **{name: value for name, value in told.items() if value is not None},
-        )
+        self._begin(model, optimizer, state.global_step, **_settings_of(args, given.get("train_dataloader")))
         self._hook = model.register_forward_hook(Hook(self._heard), with_kwargs=True)
 
     @never_raises
@@ -110,8 +89,7 @@ class _Recorder:
         """Take the hooks off and close the file."""
         if self._hook is not None:
             self._hook.remove()
-        if self._recorder is not None:
-            self._recorder.close()
+        self._end()
 
     def _heard(self, module: Any, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:  # noqa: ARG002
         loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
@@ -125,7 +103,7 @@ def __getattr__(name: str) -> Any:
     if name != "Recorder":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     kind = importlib.import_module("transformers").TrainerCallback
-    made = type("Recorder", (_Recorder, kind), {"__doc__": _Recorder.__doc__, "__module__": __name__})
+    made = type("Recorder", (_Recorder, kind), {"__doc__": Later.__doc__, "__module__": __name__})
     globals()["Recorder"] = made
     return made
 

@@ -16,10 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plateau_doctor.recorders.events import Setting
+from plateau_doctor.recorders.later import Later
 from plateau_doctor.recorders.mean import Mean
 from plateau_doctor.recorders.tape import never_raises
-from plateau_doctor.recorders.torch import Recorder as TorchRecorder
 from plateau_doctor.roles import role_of
 
 __all__ = ["Recorder"]  # noqa: F822  # made by __getattr__
@@ -27,23 +26,11 @@ __all__ = ["Recorder"]  # noqa: F822  # made by __getattr__
 HOMES = ("lightning.pytorch", "pytorch_lightning")
 
 
-class _Recorder:
-    """A Lightning callback that logs what a diagnosis needs.
+class _Recorder(Later):
+    """A Lightning callback; its arguments are those of `Later`."""
 
-    Args:
-        logdir: Folder of the run; one event file is written into it.
-        every: Steps between two records of gradients, weights and activations; at the start they are denser.
-        histograms: Whether histograms are written, beside norms and ratios.
-        settings: What only the script knows: `batch_size`, `samples`, `classes` ...
-    """
-
-    off = False
-
-    def __init__(
-        self, logdir: str | Path, every: int = 50, histograms: bool = True, **settings: Setting
-    ) -> None:
-        self._logdir, self._every, self._histograms, self._settings = logdir, every, histograms, settings
-        self._recorder: TorchRecorder | None = None
+    def __init__(self, logdir: str | Path, *args: Any, **kwargs: Any) -> None:
+        super().__init__(logdir, *args, **kwargs)
         self._train, self._held_out = Mean(), Mean()
 
     @never_raises
@@ -52,19 +39,13 @@ class _Recorder:
         if not trainer.is_global_zero or not trainer.optimizers:
             return
         batches = trainer.num_training_batches
-        told: dict[str, Setting] = {
-            "framework": "lightning",
-            "steps_per_epoch": float(batches // trainer.accumulate_grad_batches),
-            "clip_norm": float(trainer.gradient_clip_val or 0.0),
-        }
-        self._recorder = TorchRecorder(
+        self._begin(
             pl_module,
             list(trainer.optimizers),
-            self._logdir,
-            self._every,
-            self._histograms,
             trainer.global_step // len(trainer.optimizers),
-            **{**told, **self._settings},
+            framework="lightning",
+            steps_per_epoch=float(batches // trainer.accumulate_grad_batches),
+            clip_norm=float(trainer.gradient_clip_val or 0.0),
         )
 
     @never_raises
@@ -106,8 +87,7 @@ class _Recorder:
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Take the hooks off and close the file."""
-        if self._recorder is not None:
-            self._recorder.close()
+        self._end()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
         """Do so too where the training breaks off."""
@@ -120,7 +100,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     homes = [one for one in HOMES if one in sys.modules] or [_installed()]
     kinds = [importlib.import_module(home).Callback for home in homes]
-    made = type("Recorder", (_Recorder, *kinds), {"__doc__": _Recorder.__doc__, "__module__": __name__})
+    made = type("Recorder", (_Recorder, *kinds), {"__doc__": Later.__doc__, "__module__": __name__})
     globals()["Recorder"] = made
     return made
 
