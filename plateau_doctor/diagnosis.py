@@ -191,13 +191,10 @@ def _fitted(facts: Facts, worded: _Worded, judged: Judged, is_named: bool, aloud
 
 def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
     """Return the terms of facts that no sign put into words: the large ones each, the rest as one."""
-    found: list[Evidence] = []
-    rest = 0.0
-    for name, weight in sorted(left.items(), key=lambda item: (-abs(item[1]), item[0])):
-        if abs(weight) >= WORTH_A_LINE and len(found) < MOST_FURTHER and facts[name] is not None:
-            found.append(_of_fact(name, facts[name], weight))
-        else:
-            rest += weight
+    large = [name for name, weight in left.items() if abs(weight) >= WORTH_A_LINE and facts[name] is not None]
+    told = sorted(large, key=lambda name: (-abs(left[name]), name))[:MOST_FURTHER]
+    found = [_of_fact(name, facts[name], left[name]) for name in told]
+    rest = sum(left.values()) - sum(left[name] for name in told)
     if abs(rest) >= WORTH_A_LINE:
         says = "further facts, and what was not logged, together"
         found.append(Evidence(says, _side(rest), True, rest, {}))

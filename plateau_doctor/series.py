@@ -207,9 +207,8 @@ def _binned(steps: Array, values: Array, epochs: Array) -> tuple[Array, Array]:
             return steps[ends], np.add.reduceat(values, starts) / (ends - starts + 1)
     if len(values) <= MOST_BINS:
         return steps, values
-    edges = np.linspace(steps[0], steps[-1], MOST_BINS + 1)
-    bins = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, MOST_BINS - 1)
-    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    edges = np.linspace(steps[0], steps[-1], MOST_BINS + 1)[1:-1]
+    starts = np.unique([0, *np.searchsorted(steps, edges)])  # of the bins that have any points
     cuts = [*starts.tolist(), len(values)]
     return steps[starts], np.array([_trimmed(values[a:b]) for a, b in pairwise(cuts)])
 

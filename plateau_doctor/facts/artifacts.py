@@ -42,10 +42,15 @@ def grain(logged: Logged, series: str) -> Value:
     span = float(np.ptp(values[len(values) // 2 :]))
     if span <= 0:
         return None
-    for digits in range(MOST_DIGITS + 1):
-        if np.all(np.abs(values - np.round(values, digits)) <= 2e-7 * np.abs(values)):  # of float32
-            return min(1.0, 10.0**-digits / span)
-    return 0.0
+    if not _rounded(values, MOST_DIGITS):
+        return 0.0
+    digits = next(digits for digits in range(MOST_DIGITS + 1) if _rounded(values, digits))
+    return min(1.0, 10.0**-digits / span)
+
+
+def _rounded(values: np.ndarray, digits: int) -> bool:
+    """Whether values (n,) have no more decimals, as far as a float32 tells."""
+    return bool(np.all(np.abs(values - np.round(values, digits)) <= 2e-7 * np.abs(values)))
 
 
 @fact("log.restarts", "count", "train_loss")

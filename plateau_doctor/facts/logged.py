@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cached_property, wraps
+from functools import cached_property, lru_cache, wraps
 from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 
+from plateau_doctor.names import Setting
 from plateau_doctor.plateau import Plateau, find_plateaus
 from plateau_doctor.roles import layer_of
 from plateau_doctor.run import Run
@@ -135,9 +136,8 @@ class Logged:
 
     def setting(self, *names: str) -> float | None:
         """Return the first of these settings that is a number; names are compared by their letters alone."""
-        plain = {re.sub(r"[^a-z0-9]", "", key.lower()): value for key, value in self.run.settings.items()}
         for name in names:
-            value = plain.get(re.sub(r"[^a-z0-9]", "", name.lower()))
+            value = self._settings.get(_letters_of(name))
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 return float(value)
         return None
@@ -167,6 +167,11 @@ class Logged:
             rows = self.run.histograms
             self._wides[kind, column] = _wide(rows[rows["kind"] == kind], column) if len(rows) else None
         return self._wides[kind, column]
+
+    @cached_property
+    def _settings(self) -> dict[str, Setting]:
+        """The settings by the letters of their names."""
+        return {_letters_of(key): value for key, value in self.run.settings.items()}
 
     @cached_property
     def _by_role(self) -> dict[str, list[str]]:
@@ -200,6 +205,11 @@ class Logged:
             layers = {tag: layer_of(tag) or tag for tag in rows["tag"].unique()}
             return _wide(rows.assign(layer=rows["tag"].map(layers)), "value")
         return None if kind == "update_ratio" else self.histogram_shares(kind, "norm")
+
+
+@lru_cache(maxsize=4096)
+def _letters_of(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _steps_an_epoch(curve: Curve) -> float | None:
