@@ -200,8 +200,7 @@ class Logged:
 
     def _layers(self, kind: str) -> pd.DataFrame | None:
         rows = self.rows(LAYERED[kind])
-        rows = rows[rows["live"]]
-        if not rows.empty:
+        if len(rows) and not (rows := rows[rows["live"]]).empty:
             layers = {tag: layer_of(tag) or tag for tag in rows["tag"].unique()}
             return _wide(rows.assign(layer=rows["tag"].map(layers)), "value")
         return None if kind == "update_ratio" else self.histogram_shares(kind, "norm")

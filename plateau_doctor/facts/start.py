@@ -121,10 +121,10 @@ def input_rms(logged: Logged, _: str) -> Value:
     scale = logged.setting("input_rms", "input_scale")
     if scale is not None:
         return scale
-    rows = logged.run.histograms[logged.run.histograms["kind"] == "gradient"]
     kernels = logged.histogram_shares("gradient", "norm")
-    if kernels is None or rows.empty:
+    if kernels is None:
         return None
+    rows = logged.run.histograms[logged.run.histograms["kind"] == "gradient"]
     kernel = str(kernels.columns[0])
     bias = re.sub(r"kernel|weight", "bias", kernel)
     found = [rows[rows["layer"] == name] for name in (kernel, bias)]
