@@ -18,8 +18,9 @@ demo-verify: .venv/.trains
 		--gpus none --format concise --html report.html -- $(TRAIN)
 	@echo "open report.html in a browser for the curves of control and treated"
 
+# Files of tests in parallel: each in one process, at most four processes.
 test: .venv/.tested
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/.tested
 	$(BIN)/ruff check .
