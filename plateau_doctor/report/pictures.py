@@ -21,6 +21,7 @@ WIDTH, HEIGHT, STRIP = 420, 200, 48  # pixels of the plot, without axes
 LABELS = 46  # pixels kept for the labels of a vertical axis, so that stacked plots line up
 ROW, SHORTEST = 15, 80  # pixels of one layer in the heat map, and of the map at least
 WIDE_LETTER = 7.5  # pixels; a browser's font may be wider than the one measured with
+TICKS = 4  # about so many labels an axis; each costs a millisecond
 DENSE = 150  # points from which a line is drawn thin and whole
 LOOKS = {
     "train": ("var(--s1,#2a6fdb)", [1, 0]),
@@ -163,7 +164,7 @@ def _x(sheet: Sheet, drawing: Drawing, labels: bool) -> Any:
             "labelExpr": f"[format(datum.value, '{form}'), format({value}, {value} < 1e4 ? '{whole}' : '.2~s')]"
         }
         title = f"{drawing.axis} / {other.name}"
-    axis = alt.Axis(labels=labels, ticks=labels, tickCount=5, grid=False, **(says if labels else {}))
+    axis = alt.Axis(labels=labels, ticks=labels, tickCount=TICKS, grid=False, **(says if labels else {}))
     scale = alt.Scale(zero=False, nice=False)
     return alt.X(field="x", type="quantitative", title=title if labels else None, scale=scale, axis=axis)
 
@@ -173,11 +174,11 @@ def _y(sheet: Sheet, drawing: Drawing) -> Any:
     low = min(float(stroke.y.min()) for stroke in drawing.strokes)
     high = max(float(stroke.y.max()) for stroke in drawing.strokes)
     largest = max(abs(low), abs(high))
-    marks: dict[str, Any] = {"tickCount": 5}
+    marks: dict[str, Any] = {"tickCount": TICKS}
     if drawing.log:
         marks = {"values": alt.ExprRef(sheet.value(_powers_of_ten(low, high))), "format": "~g"}
     elif largest >= 1e5 or largest < 1e-2:
-        marks = {"tickCount": 5, "format": ".1~e"}
+        marks = {"tickCount": TICKS, "format": ".1~e"}
     axis = alt.Axis(minExtent=LABELS, maxExtent=LABELS, **marks)
     scale = alt.Scale(type="log" if drawing.log else "linear", zero=False, nice=not drawing.log)
     return alt.Y(field="y", type="quantitative", title=None, axis=axis, scale=scale)
