@@ -86,6 +86,8 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
 
 def visible(text: str) -> str:
     """Return `text` with every control, escape and bidirectional character shown as an escape of Python's."""
+    if text.isprintable():  # most text is, and much of it is asked for
+        return text
     return "".join(
         c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else ascii(c)[1:-1]
         for c in text

@@ -72,8 +72,14 @@ class Logged:
         """
         if role.endswith("_loss") and self.primary is not None and self.primary.role == "reward":
             return None
-        curve = self._any_curve(role)
+        curve = self.any_curve(role)
         return curve if curve is not None and len(curve.values) >= 3 else None
+
+    def any_curve(self, role: str) -> Curve | None:
+        """Return the curve of a role, however short; None without live rows."""
+        if role not in self._curves:
+            self._curves[role] = curve_from(role, self._live(role))
+        return self._curves[role]
 
     def plateaus(self, role: str) -> tuple[Plateau, ...]:
         """Return the plateaus of a role's curve; empty where there is none."""
@@ -85,7 +91,7 @@ class Logged:
     @cached_property
     def primary(self) -> Curve | None:
         """The series that the state is judged by."""
-        return primary_curve(self.run, self._any_curve)
+        return primary_curve(self.run, self.any_curve)
 
     @cached_property
     def finest(self) -> Curve | None:
@@ -192,11 +198,6 @@ class Logged:
             if live.any():
                 found[tag] = rows if live.all() else rows[live]
         return found
-
-    def _any_curve(self, role: str) -> Curve | None:
-        if role not in self._curves:
-            self._curves[role] = curve_from(role, self._live(role))
-        return self._curves[role]
 
     def _layers(self, kind: str) -> pd.DataFrame | None:
         rows = self.rows(LAYERED[kind])

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from plateau_doctor.facts import Logged
 from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau
 from plateau_doctor.report import marks, pictures
 from plateau_doctor.report.pictures import Band, Drawing, Stroke
-from plateau_doctor.run import Run
-from plateau_doctor.series import Curve, curve_of
+from plateau_doctor.series import Curve
 
 __all__ = ["Chart", "Key", "curve_charts", "sparkline", "spread", "trial_chart"]
 
@@ -31,15 +31,20 @@ PANELS: Mapping[str, Mapping[str, tuple[str, str]]] = {  # title -> role -> name
     "Metric": {"train_metric": ("training", "train"), "val_metric": ("validation", "validation")},
     "Reward": {"reward": ("reward", "train")},
 }
+ROLES_DRAWN: Mapping[str, str] = {  # of trials, the first that there is
+    "val_loss": "Validation loss",
+    "train_loss": "Training loss",
+    "val_metric": "Validation metric",
+}
 
 
 @dataclass(frozen=True)
 class Key:
-    """One entry of a chart's key: its name, the tag it was logged under, and how it looks."""
+    """One entry of a chart's key: its name, how it looks, and the tag it was logged under."""
 
     name: str
-    tag: str
     look: str
+    tag: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,21 +70,21 @@ class Chart:
     points: int
 
 
-def curve_charts(run: Run, plateaus: Sequence[Plateau]) -> tuple[Chart, ...]:
+def curve_charts(logged: Logged, plateaus: Sequence[Plateau]) -> tuple[Chart, ...]:
     """Return a chart of the losses, of the metrics and of the reward, each where it was logged."""
-    charts = (_curve_chart(title, run, plateaus) for title in PANELS)
+    charts = (_curve_chart(title, logged, plateaus) for title in PANELS)
     return tuple(chart for chart in charts if chart is not None)
 
 
-def trial_chart(fix: str, control: Sequence[Run], treated: Sequence[Run]) -> Chart | None:
+def trial_chart(fix: str, control: Sequence[Logged], treated: Sequence[Logged]) -> Chart | None:
     """Return the curves of control and treated arms of a fix, one line a seed; None where they have none.
 
     Drawn is the validation loss, else the training loss, else a validation metric.
     """
-    for role in ("val_loss", "train_loss", "val_metric"):
+    for role in ROLES_DRAWN:
         sides = {
-            look: [curve for run in runs if (curve := _drawable(run, role)) is not None]
-            for look, runs in (("control", control), ("treated", treated))
+            look: [curve for arm in arms if (curve := _drawable(arm, role)) is not None]
+            for look, arms in (("control", control), ("treated", treated))
         }
         if all(sides.values()):
             break
@@ -88,14 +93,14 @@ def trial_chart(fix: str, control: Sequence[Run], treated: Sequence[Run]) -> Cha
     curves = [curve for side in sides.values() for curve in side]
     axis = _axis(curves)
     strokes = tuple(_stroke(curve, axis, look) for look, side in sides.items() for curve in side)
-    drawing = Drawing(role.replace("_", " "), axis, strokes, (), (), _spans_decades(curves), None)
+    drawing = Drawing(axis, strokes, (), (), _spans_decades(curves), None)
     ends = {look: float(np.mean([curve.values[-1] for curve in side])) for look, side in sides.items()}
     return Chart(
-        f"Control and {fix}",
+        f"{ROLES_DRAWN[role]}, control and {fix}",
         pictures.curves(drawing),
-        f"{drawing.title} by {axis}: control ends at {ends['control']:.3g}, with {fix} at {ends['treated']:.3g}.",
+        f"{ROLES_DRAWN[role]} by {axis}: control ends at {ends['control']:.3g}, with {fix} at {ends['treated']:.3g}.",
         tuple(
-            Key(name, side[0].tag, look)
+            Key(name, look, side[0].tag)
             for (look, side), name in zip(sides.items(), ("control", fix), strict=True)
         ),
         (
@@ -119,39 +124,39 @@ def sparkline(values: np.ndarray, width: int = 96, height: int = 24, most: int =
     return "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _curve_chart(title: str, run: Run, plateaus: Sequence[Plateau]) -> Chart | None:
+def _curve_chart(title: str, logged: Logged, plateaus: Sequence[Plateau]) -> Chart | None:
     looks = PANELS[title]
-    curves = {role: curve for role in looks if (curve := _drawable(run, role)) is not None}
+    curves = {role: curve for role in looks if (curve := _drawable(logged, role)) is not None}
     if not curves:
         return None
-    rate = _drawable(run, "learning_rate") if title == "Loss" else None
+    rate = _drawable(logged, "learning_rate") if title == "Loss" else None
     axis = _axis([*curves.values(), *([rate] if rate else [])])
     raw = [_stroke(curve, axis, looks[role][1]) for role, curve in curves.items()]
     trends = [_trend(curve, axis, stroke) for curve, stroke in zip(curves.values(), raw, strict=True)]
     marked = [
         *marks.best_of(curves, axis),
-        *marks.restarts(run, list(curves.values()), axis),
+        *marks.restarts(logged, list(curves.values()), axis),
         *marks.steps_of_rate(rate, axis),
     ]
     drawing = Drawing(
-        title=title.lower(),
         axis=axis,
         strokes=(*(_behind(s, t) for s, t in zip(raw, trends, strict=True)), *(t[0] for t in trends if t)),
         bands=tuple(_bands(curves, plateaus, axis)),
-        lost=tuple(x for curve in curves.values() for x in _lost_at(run, curve, axis)),
+        lost=tuple(x for curve in curves.values() for x in _lost_at(logged, curve, axis)),
         log=title == "Loss" and _spans_decades(list(curves.values())),
         strip=_corners(_stroke(rate, axis, "rate")) if rate else None,
         marks=tuple(marked),
         other=marks.other_axis(max(curves.values(), key=lambda curve: len(curve.steps)), axis),
     )
+    of_rate = [Key("learning rate, below", "rate", rate.tag)] if rate else []
     drawn, points = sum(len(s.x) for s in raw), sum(len(curve.values) for curve in curves.values())
-    said = _curve_notes(curves, drawing, rate, [t[1] for t in trends if t])
+    said = _curve_notes(curves, drawing, [t[1] for t in trends if t])
     said += [f"{drawn:,} of {points:,} points drawn"] if drawn < points else []
     return Chart(
         title,
         pictures.curves(drawing),
         _words(title, curves, drawing),
-        tuple(Key(looks[role][0], curve.tag, looks[role][1]) for role, curve in curves.items()),
+        (*(Key(*looks[role], curve.tag) for role, curve in curves.items()), *of_rate),
         tuple(said),
         drawn,
         points,
@@ -172,9 +177,9 @@ def _behind(raw: Stroke, trend: object) -> Stroke:
     return replace(raw, faint=trend is not None)
 
 
-def _drawable(run: Run, role: str) -> Curve | None:
+def _drawable(logged: Logged, role: str) -> Curve | None:
     """Return the curve of a role, None with fewer than two points at finite steps."""
-    curve = curve_of(run, role)
+    curve = logged.any_curve(role)
     return curve if curve is not None and int(np.isfinite(curve.steps).sum()) >= 2 else None
 
 
@@ -229,10 +234,13 @@ def _bands(curves: Mapping[str, Curve], plateaus: Sequence[Plateau], axis: str) 
     return []
 
 
-def _lost_at(run: Run, curve: Curve, axis: str) -> list[float]:
+def _lost_at(logged: Logged, curve: Curve, axis: str) -> list[float]:
     """Return where points are NaN or Inf."""
-    rows = run.scalars[(run.scalars["tag"] == curve.tag) & run.scalars["live"]]
-    at = rows.loc[~np.isfinite(rows["value"]), axis].to_numpy(dtype=float)
+    if not curve.lost[0]:
+        return []
+    rows = logged.tags[curve.tag]
+    lost = rows["live"].to_numpy(dtype=bool) & ~np.isfinite(rows["value"].to_numpy(dtype=float))
+    at = rows[axis].to_numpy(dtype=float)[lost]
     at = at[np.isfinite(at)]
     return [float(x) for x in at[spread(len(at), MOST_MARKS)]]
 
@@ -257,14 +265,11 @@ def _words(title: str, curves: Mapping[str, Curve], drawing: Drawing) -> str:
     return f"{title} by {drawing.axis}: {', '.join([*parts, *flat])}."
 
 
-def _curve_notes(
-    curves: Mapping[str, Curve], drawing: Drawing, rate: Curve | None, windows: Sequence[int]
-) -> list[str]:
+def _curve_notes(curves: Mapping[str, Curve], drawing: Drawing, windows: Sequence[int]) -> list[str]:
     notes = ["log scale"] if drawing.log else []
     notes += ["shaded: flat"] if drawing.bands else []
     notes += marks.says(drawing.marks, drawing.axis)
     notes += [f"faint: as logged; strong: median of {max(windows):,} points"] if windows else []
-    notes += [f"below: learning rate ({visible(rate.tag)})"] if rate else []
     for curve in curves.values():
         if curve.lost[0]:
             lost = f"{curve.lost[0]:,} points of {visible(curve.tag)}"

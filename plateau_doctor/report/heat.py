@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plateau_doctor.facts import Logged
 from plateau_doctor.letters import visible
 from plateau_doctor.report import pictures
 from plateau_doctor.report.charts import Chart, Key, spread
-from plateau_doctor.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["heat_charts"]
+__all__ = ["heat_charts", "short_names"]
 
 MOST_STEPS, MOST_LAYERS = 40, 24  # columns and rows of a heat map
+LONGEST_NAME = 18  # characters of a layer's name
 FEWEST_STEPS = 12  # columns that many layers leave
 MOST_CELLS = 300  # of all maps of a run, about 65 bytes each
 DECADES_OF_HEAT = 12  # tells dead from alive; more would wash out the rest
 
 
-def heat_charts(run: Run) -> tuple[Chart, ...]:
+def heat_charts(logged: Logged) -> tuple[Chart, ...]:
     """Return a heat map of gradient norms and one of weight norms, layer by step, each where they were logged."""
-    from plateau_doctor.facts import Logged
-
-    logged = Logged(run)
     norms = {kind: logged.layers(kind) for kind in ("gradient", "weight")}
     there = {kind: frame for kind, frame in norms.items() if frame is not None and min(frame.shape) >= 2}
     charts = (_heat_chart(kind, frame, MOST_CELLS // len(there)) for kind, frame in there.items())
@@ -47,12 +48,13 @@ def _heat_chart(kind: str, norms: pd.DataFrame, cells: int) -> Chart | None:
     low = max(low, high - DECADES_OF_HEAT)
     logs[values == 0] = low
     ends = f"{10**low:.2g}", f"{10**high:.2g}"
-    layers, steps = [visible(str(name)) for name in part.columns], [float(step) for step in part.index]
+    layers = short_names([visible(str(name)) for name in part.columns])
+    steps = [float(step) for step in part.index]
     return Chart(
         f"{kind.capitalize()} norm by layer",
         pictures.heat_map(np.clip(logs, low, high), steps, layers, (low, high)),
         f"Heat map: {kind} norm of {len(layers)} layers over {len(steps)} steps, from {ends[0]} to {ends[1]}.",
-        (Key(ends[0], "", "low"), Key(ends[1], "", "high")),
+        (Key(ends[0], "low"), Key(ends[1], "high")),
         tuple(_heat_notes(norms.shape, part.shape, int((~np.isfinite(values)).sum()))),
         int(values.size),
         int(norms.size),
@@ -66,3 +68,20 @@ def _heat_notes(whole: tuple[int, int], part: tuple[int, int], lost: int) -> lis
     if lost:
         notes.append(f"a cross: NaN, Inf or not logged ({lost:,} cells)")
     return notes
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return names of layers without the parts that all begin or end with, such as `model.` and `.weight`.
+
+    What is still long loses its middle: both the number of a block and the name of its part tell layers apart.
+    """
+    parts = [re.findall(r"[^./]+[./]?|[./]", name) for name in names]
+    most = min(map(len, parts)) - 1 if len(names) > 1 else 0  # of each name something is left
+    before = min(most, len(os.path.commonprefix(parts)))
+    behind = min(most - before, len(os.path.commonprefix([part[::-1] for part in parts])))
+    short = ["".join(part[before : len(part) - behind]).rstrip("./") for part in parts]
+    half = LONGEST_NAME // 2
+    return [
+        name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
+        for name in short
+    ]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from plateau_doctor.facts import Logged
 from plateau_doctor.report.pictures import Mark, Other
-from plateau_doctor.run import Run
 from plateau_doctor.series import Curve
 
 __all__ = ["best_of", "other_axis", "restarts", "says", "steps_of_rate", "trend"]
@@ -33,10 +33,12 @@ def best_of(curves: Mapping[str, Curve], axis: str) -> list[Mark]:
     return marks
 
 
-def restarts(run: Run, curves: Sequence[Curve], axis: str) -> list[Mark]:
+def restarts(logged: Logged, curves: Sequence[Curve], axis: str) -> list[Mark]:
     """Return where a run was resumed: the first step of each segment but the first."""
-    tags = {curve.tag for curve in curves}
-    rows = run.scalars[run.scalars["tag"].isin(tags) & run.scalars["live"]]
+    rows = pd.concat([logged.tags[curve.tag] for curve in curves])
+    rows = rows[rows["live"]]
+    if rows["segment"].nunique() < 2:
+        return []
     first = rows.groupby("segment")[axis].min().iloc[1:]
     places = sorted({float(x) for x in first if np.isfinite(x)})
     return [Mark("restart", x) for x in places[-MOST_MARKS:]]

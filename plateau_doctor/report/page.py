@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from plateau_doctor.facts import Logged
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.report.charts import Chart, curve_charts, sparkline
 from plateau_doctor.report.heat import heat_charts
@@ -28,7 +29,6 @@ from plateau_doctor.report.words import (
     summary,
     unused_anchor,
 )
-from plateau_doctor.series import primary_curve
 
 if TYPE_CHECKING:
     from plateau_doctor.diagnosis import Diagnosis
@@ -238,9 +238,10 @@ def answer(runs: Sequence[RunExamination]) -> str:
 def _section(
     one: RunExamination, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
 ) -> Section:
-    charts = (*curve_charts(one.run, one.plateaus), *heat_charts(one.run)) if charted else ()
+    logged = Logged(one.run)
+    charts = (*curve_charts(logged, one.plateaus), *heat_charts(logged)) if charted else ()
     of_trials = trial_charts(one) if charted else ()
-    curve = primary_curve(one.run)
+    curve = logged.primary
     return Section(
         anchor=unused_anchor(one.run.name, taken),
         name=one.run.name,

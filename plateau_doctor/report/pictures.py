@@ -20,7 +20,8 @@ __all__ = ["LOOKS", "Band", "Drawing", "Mark", "Other", "Stroke", "curves", "hea
 WIDTH, HEIGHT, STRIP = 420, 200, 48  # pixels of the plot, without axes
 LABELS = 46  # pixels kept for the labels of a vertical axis, so that stacked plots line up
 ROW, SHORTEST = 15, 80  # pixels of one layer in the heat map, and of the map at least
-LONGEST_NAME, WIDE_LETTER = 120, 7.5  # pixels; a browser's font may be wider than the one measured with
+WIDE_LETTER = 7.5  # pixels; a browser's font may be wider than the one measured with
+TICKS = 4  # about so many labels an axis; each costs a millisecond
 DENSE = 150  # points from which a line is drawn thin and whole
 LOOKS = {
     "train": ("var(--s1,#2a6fdb)", [1, 0]),
@@ -71,9 +72,11 @@ class Other:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A plot of curves: its axes, lines, shaded bands, places of lost points, and a strip below or None."""
+    """A plot of curves: its axes, lines, shaded bands, places of lost points, and a strip below or None.
 
-    title: str
+    The vertical axis is named by what stands above the picture.
+    """
+
     axis: str
     strokes: tuple[Stroke, ...]
     bands: tuple[Band, ...]
@@ -113,48 +116,38 @@ def heat_map(
     cells = [{"x": i, "layer": j, "value": float(logs[i, j])} for i in range(columns) for j in range(rows)]
     known = [cell for cell in cells if math.isfinite(cell["value"])]
     lost = [{**cell, "value": None} for cell in cells if not math.isfinite(cell["value"])]
-    width = (
-        max(1, round((WIDTH + LABELS - _extent(layers, LONGEST_NAME)) / columns)) * columns
-    )  # no fractions
+    width = max(1, round((WIDTH + LABELS - _extent(layers)) / columns)) * columns  # no fractions
     height = max(SHORTEST, ROW * rows)
     with blank_sheet() as sheet:
         alt = sheet.alt
-        below = _axis_of_names(alt, [f"{step:.0f}" for step in steps], 5, 80)
-        beside = _axis_of_names(alt, layers, rows, LONGEST_NAME)
+        below = _axis_of_names(sheet, [f"{step:.0f}" for step in steps], 5)
+        beside = _axis_of_names(sheet, layers, rows)
         x = alt.X(field="x", type="ordinal", title="step", axis=below)
         y = alt.Y(field="layer", type="ordinal", title=None, axis=beside)
-        scale = alt.Scale(domain=[low, high], scheme="viridis", clamp=True)
+        scale = alt.Scale(domain=_ends(sheet, low, high), scheme="viridis", clamp=True)
         color = alt.Color(field="value", type="quantitative", legend=None, scale=scale)
         rects = sheet.layer(known, {"type": "rect"}, x=x, y=y, color=color)
         cross = sheet.layer(lost, {"type": "text", "text": LOST, "color": BAD}, x=x, y=y)
         return sheet.svg(alt.LayerSpec(layer=[rects, cross], width=width, height=height))
 
 
-def _axis_of_names(alt: Any, names: Sequence[str], most: int, limit: int) -> Any:
+def _axis_of_names(sheet: Sheet, names: Sequence[str], most: int) -> Any:
     """Return an axis that stands at 0, 1, 2 ... and is labeled with at most `most` of the names."""
     every = max(1, math.ceil(len(names) / most))
-    return alt.Axis(
+    return sheet.alt.Axis(
         values=list(range(0, len(names), every)),
-        labelExpr=f"({_quoted(names)})[datum.value]",
-        labelLimit=limit,
+        labelExpr=f"{sheet.value(list(names))}[datum.value]",
         labelAngle=0,
         labelPadding=6,
         ticks=False,
         domain=False,
-        **({"minExtent": _extent(names, limit)} if every == 1 and most == len(names) else {}),
+        **({"minExtent": _extent(names)} if every == 1 and most == len(names) else {}),
     )
 
 
-def _extent(names: Sequence[str], limit: int) -> float:
-    """Return the pixels that the longest name takes, at most `limit`."""
-    return min(float(limit), WIDE_LETTER * max(len(name) for name in names)) + 8
-
-
-def _quoted(names: Sequence[str]) -> str:
-    """Return names as a list of Vega's expression language; JSON is one, and ends every text safely."""
-    import json
-
-    return json.dumps(list(names))
+def _extent(names: Sequence[str]) -> float:
+    """Return the pixels that the longest name takes."""
+    return WIDE_LETTER * max(len(name) for name in names) + 8
 
 
 def _x(sheet: Sheet, drawing: Drawing, labels: bool) -> Any:
@@ -165,12 +158,13 @@ def _x(sheet: Sheet, drawing: Drawing, labels: bool) -> Any:
     title = drawing.axis
     if other is not None:
         whole = ",.0f" if other.start + other.slope * last >= 10 else ".1~f"
-        value = f"max(0, {other.start!r} + {other.slope!r} * datum.value)"
+        start, slope = sheet.value(other.start), sheet.value(other.slope)
+        value = f"max(0, {start} + {slope} * datum.value)"
         says = {
             "labelExpr": f"[format(datum.value, '{form}'), format({value}, {value} < 1e4 ? '{whole}' : '.2~s')]"
         }
-        title = f"{drawing.axis}, and {other.name} below it"
-    axis = alt.Axis(labels=labels, ticks=labels, tickCount=6, grid=False, **(says if labels else {}))
+        title = f"{drawing.axis} / {other.name}"
+    axis = alt.Axis(labels=labels, ticks=labels, tickCount=TICKS, grid=False, **(says if labels else {}))
     scale = alt.Scale(zero=False, nice=False)
     return alt.X(field="x", type="quantitative", title=title if labels else None, scale=scale, axis=axis)
 
@@ -180,14 +174,14 @@ def _y(sheet: Sheet, drawing: Drawing) -> Any:
     low = min(float(stroke.y.min()) for stroke in drawing.strokes)
     high = max(float(stroke.y.max()) for stroke in drawing.strokes)
     largest = max(abs(low), abs(high))
-    marks: dict[str, Any] = {"tickCount": 5}
+    marks: dict[str, Any] = {"tickCount": TICKS}
     if drawing.log:
-        marks = {"values": _powers_of_ten(low, high), "format": "~g"}
+        marks = {"values": alt.ExprRef(sheet.value(_powers_of_ten(low, high))), "format": "~g"}
     elif largest >= 1e5 or largest < 1e-2:
-        marks = {"tickCount": 5, "format": ".1~e"}
+        marks = {"tickCount": TICKS, "format": ".1~e"}
     axis = alt.Axis(minExtent=LABELS, maxExtent=LABELS, **marks)
     scale = alt.Scale(type="log" if drawing.log else "linear", zero=False, nice=not drawing.log)
-    return alt.Y(field="y", type="quantitative", title=drawing.title, axis=axis, scale=scale)
+    return alt.Y(field="y", type="quantitative", title=None, axis=axis, scale=scale)
 
 
 def _powers_of_ten(low: float, high: float) -> list[float]:
@@ -220,13 +214,17 @@ def _strip(sheet: Sheet, stroke: Stroke, x: Any) -> Any:
     log = low > 0 and high > 30 * low
     domain = [low, high] if high > low else [low - abs(low) / 2 - 1e-12, low + abs(low) / 2 + 1e-12]
     short = ".1~e" if 0 < low < 1e-3 else ".2~g"
-    axis = alt.Axis(
-        values=sorted({low, high}), format=short, minExtent=LABELS, maxExtent=LABELS, labelOverlap="greedy"
-    )
-    scale = alt.Scale(type="log" if log else "linear", domain=domain, nice=False)
-    y = alt.Y(field="y", type="quantitative", title="rate", axis=axis, scale=scale)
+    values = alt.ExprRef(sheet.value(sorted({low, high})))
+    axis = alt.Axis(values=values, format=short, minExtent=LABELS, maxExtent=LABELS)
+    scale = alt.Scale(type="log" if log else "linear", domain=_ends(sheet, *domain), nice=False)
+    y = alt.Y(field="y", type="quantitative", title=None, axis=axis, scale=scale)
     mark = {"type": "line", "color": LOOKS["rate"][0], "interpolate": "step-after"}
     return sheet.layer(_points(stroke), mark, x=x, y=y)
+
+
+def _ends(sheet: Sheet, low: float, high: float) -> list[Any]:
+    """Return the domain of a scale."""
+    return [sheet.alt.ExprRef(sheet.value(end)) for end in (low, high)]
 
 
 def _band(sheet: Sheet, drawing: Drawing, x: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from plateau_doctor.facts import Logged
 from plateau_doctor.report.charts import Chart, trial_chart
 from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
 
@@ -40,9 +41,10 @@ class Tried:
 def trial_charts(one: RunExamination) -> tuple[Chart, ...]:
     """Return the curves of control and treated, one chart a fix."""
     runs = {
-        fix: [t.run for t in one.trials if t.fix == fix and t.run is not None] for fix in _fixes_tried(one)
+        fix: [Logged(t.run) for t in one.trials if t.fix == fix and t.run is not None]
+        for fix in _fixes_tried(one)
     }
-    control = [trial.run for trial in one.trials if trial.fix is None and trial.run is not None]
+    control = [Logged(trial.run) for trial in one.trials if trial.fix is None and trial.run is not None]
     charts = (trial_chart(fix, control, treated) for fix, treated in runs.items())
     return tuple(chart for chart in charts if chart is not None)
 

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import json
 import math
 import re
 
@@ -14,8 +15,9 @@ from jinja2 import meta
 from test_text_report import HOSTILE, hostile
 
 from plateau_doctor import places
+from plateau_doctor.facts import Logged
 from plateau_doctor.letters import UsageError
-from plateau_doctor.report import charts, render
+from plateau_doctor.report import charts, render, sheet
 from plateau_doctor.report.files import INDEX
 from plateau_doctor.report.html import TEMPLATE
 from plateau_doctor.report.index import Index
@@ -247,7 +249,7 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
 def test_a_curve_over_three_decades_is_drawn_on_a_log_scale_and_one_over_one_is_not():
     def notes(low: float, high: float) -> tuple[str, ...]:
         run = Run("r", "r", "csv", scalar_frame(samples.rows("train_loss", np.geomspace(high, low, 20))))
-        return charts.curve_charts(run, ())[0].notes
+        return charts.curve_charts(Logged(run), ())[0].notes
 
     assert "log scale" in notes(1e-3, 1)
     assert "log scale" not in notes(0.1, 1)
@@ -255,14 +257,16 @@ def test_a_curve_over_three_decades_is_drawn_on_a_log_scale_and_one_over_one_is_
 
 
 def test_steps_that_are_epochs_are_called_epochs():
-    assert charts.curve_charts(samples.healthy().run, ())[0].label.startswith("Loss by epoch")
-    assert charts.curve_charts(samples.stuck().run, ())[0].label.startswith("Loss by step")
+    assert charts.curve_charts(Logged(samples.healthy().run), ())[0].label.startswith("Loss by epoch")
+    assert charts.curve_charts(Logged(samples.stuck().run), ())[0].label.startswith("Loss by step")
 
 
 def test_thinning_keeps_a_single_spike():
     values = np.ones(20_000)
     values[12_345] = 50.0
-    chart = charts.curve_charts(Run("r", "r", "csv", scalar_frame(samples.rows("train_loss", values))), ())[0]
+    chart = charts.curve_charts(
+        Logged(Run("r", "r", "csv", scalar_frame(samples.rows("train_loss", values)))), ()
+    )[0]
     assert (chart.drawn, chart.points) == (500, 20_000)
     assert "500 of 20,000 points drawn" in chart.notes
     kept = charts._thinned(np.arange(20_000.0), values)
@@ -275,7 +279,7 @@ def test_losses_on_steps_and_epochs_meet_on_the_epochs():
         for i in range(1000)
     ]
     run = Run("r", "r", "csv", scalar_frame([*steps, *samples.rows("val_loss", np.ones(10))]))
-    assert charts.curve_charts(run, ())[0].label.startswith("Loss by epoch")
+    assert charts.curve_charts(Logged(run), ())[0].label.startswith("Loss by epoch")
 
 
 @pytest.mark.parametrize(
@@ -316,8 +320,11 @@ def test_every_picture_is_made_to_altairs_schema(monkeypatch):
     import altair
     import vl_convert
 
-    specs = []
-    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda spec: specs.append(spec) or "<svg></svg>")
+    specs, compiled = [], vl_convert.vegalite_to_vega
+    monkeypatch.setattr(
+        vl_convert, "vegalite_to_vega", lambda spec: specs.append(json.loads(spec)) or compiled(spec)
+    )
+    sheet._compiled.cache_clear()
     render(samples.examination(samples.stuck(n=400), samples.exploded()), "html")
     assert len(specs) == 4
     for spec in specs:
@@ -325,9 +332,8 @@ def test_every_picture_is_made_to_altairs_schema(monkeypatch):
 
 
 def marked(*rows):
-    return charts.curve_charts(
-        Run("r", "r", "csv", scalar_frame([row for some in rows for row in some])), ()
-    )[0]
+    run = Run("r", "r", "csv", scalar_frame([row for some in rows for row in some]))
+    return charts.curve_charts(Logged(run), ())[0]
 
 
 def test_the_best_validation_point_is_marked_and_told():
@@ -359,9 +365,9 @@ def test_a_noisy_curve_stands_faint_behind_its_trend_and_a_smooth_one_alone():
 
 
 def test_steps_are_told_with_their_epochs_where_both_were_logged():
-    chart = charts.curve_charts(samples.stuck().run, ())[0]
-    assert "step, and epoch below it" in chart.svg
-    assert "below it" not in charts.curve_charts(samples.healthy().run, ())[0].svg
+    chart = charts.curve_charts(Logged(samples.stuck().run), ())[0]
+    assert ">step / epoch<" in chart.svg
+    assert "/ epoch" not in charts.curve_charts(Logged(samples.healthy().run), ())[0].svg
 
 
 def test_an_accuracy_is_never_on_a_log_scale():

@@ -125,7 +125,7 @@ def test_the_schema_refuses_words_that_the_contract_does_not_have(
 
 def test_the_page_shows_the_curves_of_control_and_treated_and_hides_no_trick() -> None:
     page = render(samples.examination(tried()), "html")
-    assert "Control and lower_lr" in page
+    assert "loss, control and lower_lr" in page
     assert "one line a seed, 2 and 2" in page
     assert "lower_lr is confirmed" in page
     assert "\x1b" not in page
