@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from plateau_doctor.recorders.sample import spread
+
 __all__ = ["HeldOut", "as_array", "class_scores", "classes_in", "majority_share", "recalls_of"]
 
 PROBE = 64  # samples whose activations are recorded
@@ -30,8 +32,8 @@ class HeldOut:
         inputs, labels = data[:2] if isinstance(data, tuple) else _joined(data)
         rows = len(_first(inputs))
         self._model = model
-        self._inputs = _take(inputs, _spread(rows, MOST_SAMPLES))
-        self.probe = _take(inputs, _spread(rows, PROBE))
+        self._inputs = _take(inputs, spread(rows, MOST_SAMPLES))
+        self.probe = _take(inputs, spread(rows, PROBE))
         self._truth = self._classes(labels)
 
     @property
@@ -59,7 +61,7 @@ class HeldOut:
         truth = classes_in(labels)
         if truth is None or len(np.unique(truth)) > 100:
             return None
-        truth = truth[_spread(len(truth), MOST_SAMPLES)]
+        truth = truth[spread(len(truth), MOST_SAMPLES)]
         fits = int(truth.min()) >= 0 and int(truth.max()) < max(2, shape[1])
         return truth if fits else None
 
@@ -153,7 +155,3 @@ def _first(inputs: Any) -> Any:
     while isinstance(inputs, (dict, tuple, list)):
         inputs = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
     return inputs
-
-
-def _spread(rows: int, most: int) -> np.ndarray:
-    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(int))
