@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from plateau_doctor.recorders.held_out import HeldOut, classes_in, majority_share
+from plateau_doctor.recorders.keras_classes import Classes, classifies
 from plateau_doctor.recorders.keras_gradients import Gradients, array
 from plateau_doctor.recorders.keras_model import (
     activations_of,
@@ -42,10 +43,11 @@ class Recorder:
         logdir: Folder of the run; one event file is written into it.
         every: Steps between two records of gradients and weights; at the start they are denser.
         histograms: Whether histograms are written, beside norms and ratios.
-        validation_data: (inputs, labels), or batches of such pairs. With it, activations and, for a
-            classifier, the recall of each class are recorded after each epoch.
+        validation_data: (inputs, labels), or batches of such pairs. With it, activations and the scale of the
+            inputs are recorded and, for a classifier on JAX, the recall of each class after each epoch; elsewhere
+            that is taken from the evaluation that `fit` makes.
         labels: The training labels, shape (n,) or one-hot (n, classes): their number, classes and majority
-            share become settings.
+            share become settings; elsewhere than on JAX they are counted as they pass.
         first_step: Updates before this training, where it goes on from another; by default those that its
             optimizer counts.
         first_epoch: Epochs before it.
@@ -76,6 +78,7 @@ class Recorder:
         self._first_step, self._first_epoch = first_step, first_epoch
         self._tape: Tape | None = None
         self._gradients: Gradients | None = None
+        self._classes: Classes | None = None
 
     @property
     def step(self) -> int:
@@ -96,6 +99,8 @@ class Recorder:
         self._seen: tuple[float, float] | None = None
         self._rate, self._told = learning_rate_of(self.model), False
         self._held_out: HeldOut | None = None
+        self._scores: dict[str, float] = {}
+        self._counted = self._labels is not None
         self._attached = False
         self._attach()
 
@@ -126,14 +131,28 @@ class Recorder:
             self._before, self._next = {}, next_due(self._step, self._every)
 
     @never_raises
+    def on_test_begin(self, logs: Logs = None) -> None:  # noqa: ARG002
+        """Count the classes of this evaluation."""
+        if self._classes:
+            self._classes.begin_evaluation()
+
+    @never_raises
+    def on_test_end(self, logs: Logs = None) -> None:  # noqa: ARG002
+        """Take them, before another callback evaluates something else."""
+        self._scores = self._classes.scores() if self._classes else {}
+
+    @never_raises
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write what Keras reports, the recall of each class, and the activations."""
         tape = self._open()
         rates = ("learning_rate", "lr")  # other callbacks put the rate there
         values = {name: float(v) for name, v in (logs or {}).items() if name not in rates and np.ndim(v) == 0}
         held_out = self._held_out
-        scores = or_none("recall", held_out.scores) if held_out else None
-        self._held_out = held_out if scores is not None else None
+        scores, self._scores = self._scores, {}
+        if held_out and not scores:
+            found = or_none("recall", held_out.scores)
+            scores, self._held_out = found or {}, None if found is None else held_out
+        self._tell_counts(tape)
         tape.epoch(self._step, self._first_epoch + epoch + 1, self._rate, values, scores)
         if self._probe and held_out and self._step >= self._next_activations:
             outputs = {name: array(out) for name, out in self._probe(held_out.probe).items()}
@@ -143,10 +162,11 @@ class Recorder:
 
     def on_train_end(self, logs: Logs = None) -> None:  # noqa: ARG002
         """Give the optimizer back as it was and close the file."""
-        with contextlib.suppress(Exception):
-            if self._gradients:
-                self._gradients.release()
-        self._gradients = None
+        for part in (self._gradients, self._classes):
+            with contextlib.suppress(Exception):
+                if part:
+                    part.release()
+        self._gradients = self._classes = None
         if self._tape:
             self._tape.close()
 
@@ -157,6 +177,8 @@ class Recorder:
         self._attached = True
         self._kernels = kernels_of(self.model)
         self._gradients = or_none("gradients", lambda: Gradients(self.model, self._kernels))
+        if classifies(self.model):
+            self._classes = or_none("classes", lambda: Classes(self.model))
         if self._validation is not None:
             self._held_out = or_none("recall", lambda: HeldOut(self._validation, self.model))
         if self._held_out and self._histograms:
@@ -183,6 +205,19 @@ class Recorder:
         if not self._told:
             self._told = True
             tape.settings(self._settings(size))
+
+    def _tell_counts(self, tape: Tape) -> None:
+        """Write what the first epoch told of the training labels, where nobody gave them."""
+        counts = self._classes.trained if self._classes and not self._counted else np.zeros(0)
+        if counts.sum() > 0:
+            self._counted = True
+            tape.settings(
+                {
+                    "samples": float(counts.sum()),
+                    "classes": float(np.count_nonzero(counts)),
+                    "majority_share": float(counts.max() / counts.sum()),
+                }
+            )
 
     def _loss_so_far(self) -> tuple[float, float] | None:
         """Return the sum of losses and the number of samples of this epoch; Keras reports only their ratio."""
