@@ -29,7 +29,7 @@ from plateau_doctor.recorders.keras_model import (
     settings_of,
 )
 from plateau_doctor.recorders.sample import dead_units, norm_of_values, sampled
-from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, never_raises, next_due, or_none
+from plateau_doctor.recorders.tape import Layer, Tape, loss_every, never_raises, next_due, or_none
 
 __all__ = ["Recorder"]
 
@@ -92,6 +92,7 @@ class Recorder:
         counted = int(array(inner_optimizer(self.model).iterations))
         self._step = counted if self._first_step is None else self._first_step
         self._next = self._next_loss = self._step
+        self._loss_every = loss_every((self.params or {}).get("steps"))
         self._next_activations = self._step
         self._before: dict[str, np.ndarray] = {}
         self._kernels: dict[str, Any] = {}
@@ -125,7 +126,7 @@ class Recorder:
         if self._seen is not None:
             self._rate = learning_rate_of(self.model)
             self._write_batch(tape, *self._seen)
-            self._seen, self._next_loss = None, self._step + LOSS_EVERY - steps
+            self._seen, self._next_loss = None, self._step + self._loss_every - steps
         if self._before:
             tape.layers(self._step, self._layers(steps))
             self._before, self._next = {}, next_due(self._step, self._every)

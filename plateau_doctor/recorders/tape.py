@@ -32,6 +32,7 @@ __all__ = [
     "Layer",
     "Tape",
     "due",
+    "loss_every",
     "never_raises",
     "next_due",
     "or_none",
@@ -40,6 +41,9 @@ __all__ = [
 ]
 
 LOSS_EVERY = 10  # steps between two records of the batch loss: 100 KB in 20,000 steps
+A_FEW = (
+    4  # records of the batch loss that an epoch has at least: what repeats from epoch to epoch shows in them
+)
 MOST_HEARD = 16  # layers whose activations are recorded; of more some are taken
 COARSE = 1.1**6  # every sixth of TensorFlow's edges: norms and zeros stay exact, a histogram takes 500 bytes
 
@@ -146,6 +150,11 @@ class Tape:
 def due(step: int, every: int) -> bool:
     """Whether the update after `step` others is recorded: every N-th, and the 1st, 2nd, 3rd, 5th, 9th ... before."""
     return step % every == 0 or (step < every and step & (step - 1) == 0)
+
+
+def loss_every(epoch: float | None) -> int:
+    """Return the steps between two records of the batch loss, by the steps of an epoch; None where unknown."""
+    return LOSS_EVERY if not epoch else max(1, min(LOSS_EVERY, int(epoch) // A_FEW))
 
 
 def next_due(step: int, every: int) -> int:

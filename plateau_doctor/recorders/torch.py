@@ -24,7 +24,7 @@ from plateau_doctor.recorders.events import Setting
 from plateau_doctor.recorders.held_out import class_scores
 from plateau_doctor.recorders.hooks import Hook
 from plateau_doctor.recorders.sample import Sample
-from plateau_doctor.recorders.tape import LOSS_EVERY, Tape, due, never_raises
+from plateau_doctor.recorders.tape import Tape, due, loss_every, never_raises
 from plateau_doctor.recorders.torch_model import (
     array_of,
     dead_share,
@@ -72,7 +72,8 @@ class Recorder:
         self._model = model
         self._optimizers = tuple(optimizer) if isinstance(optimizer, Sequence) else (optimizer,)
         self._every, self._histograms = max(1, every), histograms
-        self._step = self._next_loss = first_step or 0
+        self._step = self._next_loss = self._epoch_began = first_step or 0
+        self._loss_every = loss_every(settings.get("steps_per_epoch"))  # type: ignore[arg-type]
         self._counted = first_step is not None
         self._tape: Tape | None = None
         self._handles: list[Any] = []
@@ -104,8 +105,11 @@ class Recorder:
         """
         numbers = {name: _number(value) for name, value in values.items() if not name.endswith("_step")}
         if self._step >= self._next_loss:
-            self._next_loss = self._step + LOSS_EVERY
+            self._next_loss = self._step + self._loss_every
             numbers |= {name: _number(value) for name, value in values.items() if name.endswith("_step")}
+        if epoch is not None and "steps_per_epoch" not in self._told and self._step > self._epoch_began:
+            self._loss_every = loss_every(self._step - self._epoch_began)
+            self._epoch_began = self._step
         if numbers or epoch is not None:
             first, *others = self._rates()
             self._open().scalars(self._step, {f"rates/group_{i}": r for i, r in enumerate(others, 1)})
@@ -166,13 +170,15 @@ class Recorder:
     def _before_step(self, optimizer: Any, args: Any = (), kwargs: Any = None) -> None:
         if not self._counted:
             self._counted = True
-            self._step = self._next_loss = max(self._step, steps_of(self._optimizers[0]))
+            self._step = self._next_loss = self._epoch_began = max(self._step, steps_of(self._optimizers[0]))
             for one in self._updates.values():
                 one.steps = self._step
         update = self._updates[id(optimizer)]
         update.begin(due(update.steps, self._every))
         update.rate = float(optimizer.param_groups[0]["lr"])
-        update.whole = optimizer is self._optimizers[0] and (self._step % LOSS_EVERY == 0 or update.recorded)
+        update.whole = optimizer is self._optimizers[0] and (
+            self._step % self._loss_every == 0 or update.recorded
+        )
         update.closed = len(args) > 1 or "closure" in (kwargs or {})
         if not update.closed:  # a closure makes its gradients within the step
             update.take()

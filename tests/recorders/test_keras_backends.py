@@ -69,8 +69,7 @@ def test_a_training_is_recorded_and_its_weights_are_alike_to_the_bit(backend: st
             assert found[f"update_ratio/{layer}"][step] == pytest.approx(ratio, rel=1e-3)
     (run,) = read(tmp_path)
     assert f"({backend})" in run.settings["framework"]
-    missing = {need for need in NEEDS if not was_logged(Logged(run), need)}
-    assert missing <= {"batch_loss"}  # six steps an epoch are too few for it
+    assert not {need for need in NEEDS if not was_logged(Logged(run), need)}
 
 
 BATCHES = """
@@ -109,7 +108,7 @@ print(__import__("hashlib").sha256(b"".join(w.tobytes() for w in model.get_weigh
 
 @pytest.mark.parametrize(
     ("backend", "kind", "samples"),
-    [("tensorflow", "tf.data", 32), ("torch", "DataLoader", 48), ("tensorflow", "PyDataset", 48)],
+    [("tensorflow", "tf.data", 32), ("torch", "DataLoader", 48), ("torch", "PyDataset", 48)],
 )
 def test_labels_are_seen_wherever_they_come_from_and_nothing_is_moved(
     backend: str, kind: str, samples: int, tmp_path: Path
@@ -130,4 +129,4 @@ def test_labels_are_seen_wherever_they_come_from_and_nothing_is_moved(
     (run,) = read(tmp_path / "log")
     assert (run.settings["samples"], run.settings["classes"]) == (samples, 3)
     missing = {need for need in NEEDS if not was_logged(Logged(run), need)}
-    assert missing <= {"batch_loss", *(["activation_histograms"] if kind == "tf.data" else [])}
+    assert missing == ({"activation_histograms"} if kind == "tf.data" else set())
