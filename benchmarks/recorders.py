@@ -1,22 +1,26 @@
 """What a recorder costs: `python benchmarks/recorders.py [--steps N] [--repeats N] [--long N]`.
 
 A small CNN is trained on the CPU with no recorder, with ours and, where wandb is importable, with `wandb.watch`
-offline: blocks of steps take turns in one process, and the ratio of neighbors counts, so that other load hits all
-alike. Bytes and memory are of one run of `--long` steps, in a process of its own.
+offline, at the default schedules. Time: blocks of steps take turns in one process, and the ratio of the CPU time of
+neighbors counts, so that other load hits all alike; what wandb does in its own service process is left out. Bytes: of
+a run of `--long` steps with batches of two, since a log does not grow with the batch. Memory: largest resident of a
+CNN with wide dense layers, 100 MB of weights, above that of the same run without recorder; each run is a process of
+its own, which has imported all that it needs before it is weighed.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
 import os
+import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,28 +31,36 @@ from torch import nn
 from plateau_doctor.recorders.torch import Recorder
 
 BATCH = 64
+WIDE = 4096  # units of the model that is weighed
+WEIGHED = 120  # steps of it
+RUNS = 3  # of which the median counts
 
 
-def model_of() -> nn.Module:
+def model_of(hidden: int = 128, before_last: int | None = None) -> nn.Module:
     torch.manual_seed(0)
+    last = [nn.Linear(hidden, before_last), nn.ReLU()] if before_last else []
     return nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(64 * 64, 128), nn.ReLU(), nn.Linear(128, 10),
+        nn.Flatten(), nn.Linear(64 * 64, hidden), nn.ReLU(), *last, nn.Linear(before_last or hidden, 10),
     )  # fmt: skip
+
+
+def wide_model() -> nn.Module:
+    return model_of(WIDE, WIDE // 2)
 
 
 class Training:
     """One training that goes on step by step."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.model = model_of()
+    def __init__(self, kind: str, folder: Path, model: nn.Module, batch: int) -> None:
+        self.model = model
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
-        self.x, self.y = torch.randn(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
+        self.x, self.y = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
         self.log: Callable[[Any], object] = lambda _: None
         self.close: Callable[[], object] = lambda: None
         if kind == "ours":
-            recorder = Recorder(self.model, self.optimizer, folder, batch_size=BATCH)
+            recorder = Recorder(self.model, self.optimizer, folder, batch_size=batch)
             self.log, self.close = lambda loss: recorder.log(loss_step=loss), recorder.close
         elif kind == "wandb.watch":
             import wandb
@@ -67,15 +79,16 @@ class Training:
 
 
 def seconds(training: Training, steps: int) -> float:
-    began = time.perf_counter()
+    """Return the CPU time of some steps."""
+    began = time.process_time()
     for _ in range(steps):
         training.step()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def times(kinds: list[str], steps: int, repeats: int, folder: Path) -> dict[str, list[float]]:
     """Return the seconds of each block; blocks take turns, in an order that turns around."""
-    trainings = {kind: Training(kind, folder / kind.replace(".", "_")) for kind in kinds}
+    trainings = {kind: Training(kind, _made(folder, kind), model_of(), BATCH) for kind in kinds}
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
     for training in trainings.values():
         seconds(training, 50)  # the dense records at the start are no part of the usual step
@@ -87,63 +100,84 @@ def times(kinds: list[str], steps: int, repeats: int, folder: Path) -> dict[str,
     return found
 
 
-def long_run(kind: str, steps: int) -> None:
-    """Print bytes written and the growth of resident memory in one run, for the parent."""
-    with quiet_folder() as folder:
-        training = Training("none", folder)
-        seconds(training, 20)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        training = Training(kind, folder / "log")
+def bytes_of(kind: str, steps: int) -> int:
+    """Return what a run writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(kind, _made(Path(folder), kind), model_of(), batch=2)
         seconds(training, steps)
         training.close()
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        print(size, grown * 1024)
+        return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
-@contextlib.contextmanager
-def quiet_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        yield Path(name)
+def memory_of(kind: str) -> int:
+    """Return how many bytes the largest resident memory grows while the wide model is made and trained."""
+    with tempfile.TemporaryDirectory() as folder:
+        small = Training(kind, _made(Path(folder), "small"), model_of(), batch=2)
+        seconds(small, 60)  # loads what is loaded at the first steps
+        small.close()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        training = Training(kind, _made(Path(folder), kind), wide_model(), batch=16)
+        seconds(training, WEIGHED)
+        training.close()
+        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 
 
-def measured(kind: str, steps: int) -> tuple[int, int]:
-    """Return bytes written and bytes of memory of one run in a process of its own."""
-    line = [sys.executable, __file__, "--one", kind, "--long", str(steps)]
-    done = subprocess.run(line, capture_output=True, text=True, check=True, env=dict(os.environ))
-    size, grown = done.stdout.split()[-2:]
-    return int(size), int(grown)
+def _made(folder: Path, name: str) -> Path:
+    (folder / name).mkdir(parents=True)
+    return folder / name
+
+
+def in_a_process(what: str, kind: str, steps: int) -> int:
+    """Return what `bytes_of` or `memory_of` finds in a process of its own."""
+    line = [sys.executable, __file__, "--one", what, kind, "--long", str(steps)]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=100, help="steps of a block")
+    parser.add_argument("--steps", type=int, default=50, help="steps of a block")
     parser.add_argument("--repeats", type=int, default=20, help="blocks of each kind")
-    parser.add_argument("--long", type=int, default=10_000, help="steps of the run that is weighed")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--long", type=int, default=10_000, help="steps of the run whose bytes are counted")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.one:
-        long_run(options.one, options.long)
+        what, kind = options.one
+        print(bytes_of(kind, options.long) if what == "bytes" else memory_of(kind))
         return
     kinds = ["none", "ours", *(["wandb.watch"] if importlib.util.find_spec("wandb") else [])]
-    with quiet_folder() as folder:
-        found = times(kinds, options.steps, options.repeats, folder)
-    weights = sum(p.numel() * p.element_size() for p in model_of().parameters())
-    plain = measured("none", options.long)[1]
-    blocks = f"{options.repeats} blocks of {options.steps} steps"
-    print(f"a CNN of {weights / 1e6:.1f} MB, batches of {BATCH}, {blocks}, one thread")
-    print(f"{'recorder':<12} {'ms a step':>10} {'step time':>10} {'MB a run':>10} {'memory':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        found = times(kinds, options.steps, options.repeats, Path(folder))
+    weights = sum(p.numel() * p.element_size() for p in wide_model().parameters())
+    grown = {kind: median(in_a_process("memory", kind, 0) for _ in range(RUNS)) for kind in kinds}
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one thread; {versions()}")
+    print(
+        f"time: CNN of 0.5 M weights, batches of {BATCH}, {options.repeats} blocks of {options.steps} steps"
+    )
+    print(
+        f"bytes: {options.long:,} steps; memory: {weights / 1e6:.0f} MB of weights, {WEIGHED} steps, median of {RUNS}"
+    )
+    print(
+        f"{'recorder':<12} {'CPU ms/step':>11} {'step time':>10} {'MB a run':>9} {'memory':>9} {'of weights':>11}"
+    )
     for kind in kinds:
-        ratio = median(a / b for a, b in zip(found[kind], found["none"], strict=True))
-        size, grown = measured(kind, options.long)
+        ratio = median(a / b for a, b in zip(found[kind], found["none"], strict=True)) - 1
         each = 1000 * median(found[kind]) / options.steps
+        size, more = in_a_process("bytes", kind, options.long) / 1e6, (grown[kind] - grown["none"]) / 1e6
+        share = more * 1e6 / weights
         print(
-            f"{kind:<12} {each:>10.2f} {ratio - 1:>+10.1%} {size / 1e6:>10.2f} {max(0, grown - plain) / 1e6:>7.1f} MB"
+            f"{kind:<12} {each:>11.2f} {ratio:>+10.1%} {size:>9.2f} {more:>6.1f} MB {share:>+11.1%}",
+            flush=True,
         )
     print(
-        f"MB a run: of {options.long:,} steps; memory: largest resident, above that of a run without recorder"
+        f"the training without a recorder takes {grown['none'] / 1e6:.0f} MB: weights, gradients, momentum, outputs"
     )
+
+
+def versions() -> str:
+    names = [name for name in ("torch", "wandb") if importlib.util.find_spec(name)]
+    return ", ".join(f"{name} {metadata.version(name)}" for name in names)
 
 
 if __name__ == "__main__":

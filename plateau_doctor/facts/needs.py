@@ -78,7 +78,10 @@ OTHERWISE: Mapping[str, Callable[[Logged], bool]] = {
     "samples": lambda logged: logged.setting("samples", "train_samples", "num_train", "n_train") is not None,
     "parameters": lambda logged: logged.setting("parameters", "num_parameters", "n_params") is not None,
     "classes": lambda logged: classes_of(logged) is not None,
-    "majority_share": lambda logged: logged.setting("majority_share", "class_share_max") is not None,
+    "majority_share": lambda logged: (
+        logged.setting("majority_share", "class_share_max") is not None
+        or any("majority_share" in tag for tag in logged.tags_of("other"))
+    ),
     "regularization": lambda logged: logged.setting("dropout", "weight_decay", "l2") is not None,
     "batch_size": lambda logged: logged.setting("batch_size", "train_batch_size", "batch") is not None,
     "loss_name": lambda logged: logged.text("loss", "loss_function", "criterion", "loss_fn") is not None,

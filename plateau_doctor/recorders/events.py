@@ -21,6 +21,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
 from tensorboard.plugins.hparams import plugin_data_pb2
 
+from plateau_doctor.recorders.sample import Sample
+
 __all__ = ["FINE", "ZERO_EDGE", "EventWriter", "histogram", "masked_crc32c"]
 
 FINE = 1.1  # growth of TensorFlow's and tensorboardX's buckets
@@ -61,10 +63,10 @@ class EventWriter:
         self,
         step: int,
         scalars: Mapping[str, float] | None = None,
-        histograms: Mapping[str, np.ndarray] | None = None,
+        histograms: Mapping[str, np.ndarray | Sample] | None = None,
         growth: float = FINE,
     ) -> None:
-        """Append one burst of values at one step; tags map to numbers, and to arrays of any shape.
+        """Append one burst of values at one step; tags map to numbers, and to arrays of any shape or samples of them.
 
         NaN and Inf have no place in a histogram: it holds the finite part, and the scalar
         `nonfinite/<tag>` the count of the others, so `nonfinite/gradients/00_conv2d/kernel`.
@@ -106,8 +108,8 @@ class EventWriter:
         self._file.write(length + next(checks) + payload + next(checks))
 
 
-def histogram(values: np.ndarray, growth: float = FINE) -> HistogramProto:
-    """Return the histogram of finite `values`, of any shape, in exponential buckets.
+def histogram(values: np.ndarray, growth: float = FINE, each: float = 1.0) -> HistogramProto:
+    """Return the histogram of finite `values`, of any shape, in exponential buckets; each value counts `each` times.
 
     The edges are ±1e-12·growth^k, as TensorFlow and tensorboardX have them for 1.1, and one more: the bucket
     [0, 2^-149) holds the exact zeros of a float32 tensor, so that their share can be read back. Runs of
@@ -125,11 +127,11 @@ def histogram(values: np.ndarray, growth: float = FINE) -> HistogramProto:
     return HistogramProto(
         min=flat.min(),
         max=flat.max(),
-        num=flat.size,
-        sum=flat.sum(),
-        sum_squares=np.square(flat).sum(),
+        num=flat.size * each,
+        sum=flat.sum() * each,
+        sum_squares=np.square(flat).sum() * each,
         bucket_limit=limits[kept].tolist(),
-        bucket=counts[kept].tolist(),
+        bucket=(counts[kept] * each).tolist(),
     )
 
 
@@ -142,12 +144,13 @@ def masked_crc32c(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _add_histogram(summary: Summary, tag: str, values: np.ndarray, growth: float) -> None:
-    flat = np.asarray(values).ravel()
-    finite = flat[np.isfinite(flat)]
-    summary.value.add(tag=tag, histo=histogram(finite, growth))
-    if finite.size < flat.size:
-        summary.value.add(tag=f"nonfinite/{tag}", simple_value=flat.size - finite.size)
+def _add_histogram(summary: Summary, tag: str, values: np.ndarray | Sample, growth: float) -> None:
+    whole = values if isinstance(values, Sample) else Sample(np.asarray(values).ravel(), np.size(values))
+    each = whole.size / max(1, whole.values.size)
+    finite = whole.values[np.isfinite(whole.values)]
+    summary.value.add(tag=tag, histo=histogram(finite, growth, each))
+    if finite.size < whole.values.size:
+        summary.value.add(tag=f"nonfinite/{tag}", simple_value=(whole.values.size - finite.size) * each)
 
 
 def _single(value: float) -> float:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import random
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from plateau_doctor.recorders.sample import spread
 
 __all__ = ["HeldOut", "as_array", "class_scores", "classes_in", "majority_share", "recalls_of"]
 
 PROBE = 64  # samples whose activations are recorded
 MOST_SAMPLES = 10_000  # samples predicted after each epoch
+MOST_BYTES = 32e6  # of batches that are kept
 BATCH = 256
 
 
@@ -19,7 +25,7 @@ class HeldOut:
 
     Args:
         data: (inputs, labels), each an array or a structure of arrays with n rows; or batches of such pairs,
-            of which the first 10,000 samples are taken.
+            of which the first 10,000 samples are taken, or fewer where they are large.
         model: The compiled model; a classifier when its loss is a cross-entropy or the like.
 
     Attributes:
@@ -27,11 +33,15 @@ class HeldOut:
     """
 
     def __init__(self, data: Any, model: Any) -> None:
-        inputs, labels = data[:2] if isinstance(data, tuple) else _joined(data)
+        if isinstance(data, tuple):
+            inputs, labels = data[:2]
+        else:
+            with unmoved_randomness(data):
+                inputs, labels = _joined(data)
         rows = len(_first(inputs))
         self._model = model
-        self._inputs = _take(inputs, _spread(rows, MOST_SAMPLES))
-        self.probe = _take(inputs, _spread(rows, PROBE))
+        self._inputs, self._rows = inputs, spread(rows, MOST_SAMPLES)
+        self.probe = _take(inputs, spread(rows, PROBE))
         self._truth = self._classes(labels)
 
     @property
@@ -45,10 +55,9 @@ class HeldOut:
         """Return the scores of `class_scores`, by tag; empty for anything but a classifier."""
         if self._truth is None:
             return {}
-        starts = range(0, len(self._truth), BATCH)
-        rows = [np.arange(start, min(start + BATCH, len(self._truth))) for start in starts]
+        parts = np.split(self._rows, range(BATCH, len(self._rows), BATCH))
         outputs = np.concatenate(
-            [as_array(self._model(_take(self._inputs, r), training=False)) for r in rows]
+            [as_array(self._model(_take(self._inputs, r), training=False)) for r in parts]
         )
         return class_scores(self._truth, self._chosen(outputs))
 
@@ -59,7 +68,7 @@ class HeldOut:
         truth = classes_in(labels)
         if truth is None or len(np.unique(truth)) > 100:
             return None
-        truth = truth[_spread(len(truth), MOST_SAMPLES)]
+        truth = truth[self._rows]
         fits = int(truth.min()) >= 0 and int(truth.max()) < max(2, shape[1])
         return truth if fits else None
 
@@ -118,13 +127,31 @@ def majority_share(labels: np.ndarray) -> float:
     return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
 
 
-def _joined(batches: Iterable[Any]) -> tuple[Any, Any]:
-    inputs, labels, rows = [], [], 0
-    for batch in batches:
+@contextlib.contextmanager
+def unmoved_randomness(data: Any) -> Iterator[None]:
+    """Give the generators of random numbers their state back: going through data may draw from them."""
+    torch = sys.modules.get("torch")
+    own: list[Any] = [getattr(data, "generator", None), torch.default_generator if torch else None]
+    generators = [(one, one.get_state()) for one in own if hasattr(one, "get_state")]
+    plain, numbers = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(plain)
+        np.random.set_state(numbers)
+        for generator, state in generators:
+            generator.set_state(state)
+
+
+def _joined(batches: Any) -> tuple[Any, Any]:
+    inputs, labels, rows, size = [], [], 0, 0
+    counted = hasattr(batches, "__getitem__") and hasattr(batches, "__len__")
+    for batch in (batches[i] for i in range(len(batches))) if counted else batches:
         inputs.append(batch[0])
         labels.append(as_array(batch[1]))
         rows += len(labels[-1])
-        if rows >= MOST_SAMPLES:
+        size += getattr(_first(batch[0]), "nbytes", 0)
+        if rows >= MOST_SAMPLES or size >= MOST_BYTES:
             break
     return _stack(inputs), np.concatenate(labels)
 
@@ -153,7 +180,3 @@ def _first(inputs: Any) -> Any:
     while isinstance(inputs, (dict, tuple, list)):
         inputs = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
     return inputs
-
-
-def _spread(rows: int, most: int) -> np.ndarray:
-    return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(int))

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from plateau_doctor.recorders.held_out import HeldOut, as_array, classes_in, majority_share
+from plateau_doctor.recorders.held_out import HeldOut, classes_in, majority_share
+from plateau_doctor.recorders.keras_classes import Classes, classifies
+from plateau_doctor.recorders.keras_gradients import Gradients, array
 from plateau_doctor.recorders.keras_model import (
     activations_of,
     inner_optimizer,
@@ -26,7 +28,8 @@ from plateau_doctor.recorders.keras_model import (
     rescales,
     settings_of,
 )
-from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, never_raises, next_due, or_none, warn
+from plateau_doctor.recorders.sample import dead_units, norm_of_values, sampled
+from plateau_doctor.recorders.tape import Layer, Tape, loss_every, never_raises, next_due, or_none
 
 __all__ = ["Recorder"]
 
@@ -40,10 +43,11 @@ class Recorder:
         logdir: Folder of the run; one event file is written into it.
         every: Steps between two records of gradients and weights; at the start they are denser.
         histograms: Whether histograms are written, beside norms and ratios.
-        validation_data: (inputs, labels), or batches of such pairs. With it, activations and, for a
-            classifier, the recall of each class are recorded after each epoch.
+        validation_data: (inputs, labels), or batches of such pairs. With it, activations and the scale of the
+            inputs are recorded and, for a classifier on JAX, the recall of each class after each epoch; elsewhere
+            that is taken from the evaluation that `fit` makes.
         labels: The training labels, shape (n,) or one-hot (n, classes): their number, classes and majority
-            share become settings.
+            share become settings; elsewhere than on JAX they are counted as they pass.
         first_step: Updates before this training, where it goes on from another; by default those that its
             optimizer counts.
         first_epoch: Epochs before it.
@@ -73,7 +77,8 @@ class Recorder:
         self._validation, self._labels = validation_data, labels
         self._first_step, self._first_epoch = first_step, first_epoch
         self._tape: Tape | None = None
-        self._gradients: _Gradients | None = None
+        self._gradients: Gradients | None = None
+        self._classes: Classes | None = None
 
     @property
     def step(self) -> int:
@@ -84,9 +89,10 @@ class Recorder:
     def on_train_begin(self, logs: Logs = None) -> None:  # noqa: ARG002
         """Open the file and wrap the optimizer."""
         self._tape = Tape(self._logdir, self._histograms)
-        counted = int(_array(inner_optimizer(self.model).iterations))
+        counted = int(array(inner_optimizer(self.model).iterations))
         self._step = counted if self._first_step is None else self._first_step
         self._next = self._next_loss = self._step
+        self._loss_every = loss_every((self.params or {}).get("steps"))
         self._next_activations = self._step
         self._before: dict[str, np.ndarray] = {}
         self._kernels: dict[str, Any] = {}
@@ -94,6 +100,8 @@ class Recorder:
         self._seen: tuple[float, float] | None = None
         self._rate, self._told = learning_rate_of(self.model), False
         self._held_out: HeldOut | None = None
+        self._scores: dict[str, float] = {}
+        self._counted = self._labels is not None
         self._attached = False
         self._attach()
 
@@ -103,22 +111,36 @@ class Recorder:
         self._batch = batch
         self._attach()
         if self._step >= min(self._next_loss, self._next):
+            self._sync()
             self._seen = self._loss_so_far()
         if self._step >= self._next:
-            self._before = {name: _array(kernel) for name, kernel in self._kernels.items()}
+            self._before = {n: sampled(array(kernel)).values for n, kernel in self._kernels.items()}
 
     @never_raises
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:  # noqa: ARG002
         """Write the batch's loss, and the layers around its update, where the step is due."""
         tape, steps = self._open(), batch - self._batch + 1
         self._step += steps
+        if self._seen is not None or self._before:
+            self._sync()
         if self._seen is not None:
             self._rate = learning_rate_of(self.model)
             self._write_batch(tape, *self._seen)
-            self._seen, self._next_loss = None, self._step + LOSS_EVERY - steps
+            self._seen, self._next_loss = None, self._step + self._loss_every - steps
         if self._before:
             tape.layers(self._step, self._layers(steps))
             self._before, self._next = {}, next_due(self._step, self._every)
+
+    @never_raises
+    def on_test_begin(self, logs: Logs = None) -> None:  # noqa: ARG002
+        """Count the classes of this evaluation."""
+        if self._classes:
+            self._classes.begin_evaluation()
+
+    @never_raises
+    def on_test_end(self, logs: Logs = None) -> None:  # noqa: ARG002
+        """Take them, before another callback evaluates something else."""
+        self._scores = self._classes.scores() if self._classes else {}
 
     @never_raises
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -127,20 +149,25 @@ class Recorder:
         rates = ("learning_rate", "lr")  # other callbacks put the rate there
         values = {name: float(v) for name, v in (logs or {}).items() if name not in rates and np.ndim(v) == 0}
         held_out = self._held_out
-        scores = or_none("recall", held_out.scores) if held_out else None
-        self._held_out = held_out if scores is not None else None
+        scores, self._scores = self._scores, {}
+        if held_out and not scores:
+            found = or_none("recall", held_out.scores)
+            scores, self._held_out = found or {}, None if found is None else held_out
+        self._tell_counts(tape)
         tape.epoch(self._step, self._first_epoch + epoch + 1, self._rate, values, scores)
         if self._probe and held_out and self._step >= self._next_activations:
-            outputs = self._probe(held_out.probe)
-            tape.activations(self._step, {name: _array(out) for name, out in outputs.items()})
+            outputs = {name: array(out) for name, out in self._probe(held_out.probe).items()}
+            dead = {name: dead_units(out) for name, out in outputs.items()}
+            tape.activations(self._step, {name: sampled(out) for name, out in outputs.items()}, dead)
             self._next_activations = self._step + self._every
 
     def on_train_end(self, logs: Logs = None) -> None:  # noqa: ARG002
         """Give the optimizer back as it was and close the file."""
-        with contextlib.suppress(Exception):
-            if self._gradients:
-                self._gradients.release()
-        self._gradients = None
+        for part in (self._gradients, self._classes):
+            with contextlib.suppress(Exception):
+                if part:
+                    part.release()
+        self._gradients = self._classes = None
         if self._tape:
             self._tape.close()
 
@@ -150,11 +177,19 @@ class Recorder:
             return
         self._attached = True
         self._kernels = kernels_of(self.model)
-        self._gradients = or_none("gradients", lambda: _Gradients(self.model, self._kernels))
+        self._gradients = or_none("gradients", lambda: Gradients(self.model, self._kernels))
+        if classifies(self.model):
+            self._classes = or_none("classes", lambda: Classes(self.model))
         if self._validation is not None:
             self._held_out = or_none("recall", lambda: HeldOut(self._validation, self.model))
         if self._held_out and self._histograms:
             self._probe = or_none("activations", self._make_probe)
+
+    def _sync(self) -> None:
+        """Have JAX put what it trains back into the model, which it leaves empty within an epoch."""
+        sync = getattr(self.model, "jax_state_sync", None)
+        if sync is not None:
+            sync()
 
     def _open(self) -> Tape:
         if self._tape is None:
@@ -172,17 +207,35 @@ class Recorder:
             self._told = True
             tape.settings(self._settings(size))
 
+    def _tell_counts(self, tape: Tape) -> None:
+        """Write what the first epoch told of the training labels, where nobody gave them."""
+        counts = self._classes.trained if self._classes and not self._counted else np.zeros(0)
+        if counts.sum() > 0:
+            self._counted = True
+            tape.settings(
+                {
+                    "samples": float(counts.sum()),
+                    "classes": float(np.count_nonzero(counts)),
+                    "majority_share": float(counts.max() / counts.sum()),
+                }
+            )
+
     def _loss_so_far(self) -> tuple[float, float] | None:
         """Return the sum of losses and the number of samples of this epoch; Keras reports only their ratio."""
         for metric in self.model.metrics:
             if metric.name == "loss" and hasattr(metric, "total") and hasattr(metric, "count"):
-                return float(_array(metric.total)), float(_array(metric.count))
+                return float(array(metric.total)), float(array(metric.count))
         return None
 
     def _layers(self, steps: int) -> list[Layer]:
-        gradients = self._gradients.read() if self._gradients else {}
-        after = {name: _array(kernel) for name, kernel in self._kernels.items()}
-        return [Layer(n, gradients.get(n), self._before[n], after[n], steps) for n in self._kernels]
+        found = self._gradients.read() if self._gradients else {}
+        layers = []
+        for name, kernel in self._kernels.items():
+            weights = array(kernel)
+            slope, slope_norm = found.get(name, (None, None))
+            norm, before = norm_of_values(weights), self._before[name]
+            layers.append(Layer(name, sampled(weights), norm, before, slope, slope_norm, steps))
+        return layers
 
     def _make_probe(self) -> Any:
         import keras
@@ -207,79 +260,7 @@ class Recorder:
         }
 
 
-class _Gradients:
-    """The gradients of the last update, kept in variables that a compiled training step can write to."""
-
-    def __init__(self, model: Any, kernels: Mapping[str, Any]) -> None:
-        import keras
-
-        self._model, self._optimizer = model, inner_optimizer(model)
-        self._in_optimizer = keras.backend.backend() == "jax"  # there only known variables leave a step
-        self._slots = {name: self._slot(kernel.shape) for name, kernel in kernels.items()}
-        self._by_variable = {id(kernel): self._slots[name] for name, kernel in kernels.items()}
-        self._total = self._slot(())
-        self._heard = False
-        self._apply = self._optimizer.apply
-        self._optimizer.apply = self._record_and_apply
-        if getattr(model, "train_function", None) is not None:
-            model.make_train_function(force=True)  # one compiled by an earlier fit knows no recorder
-
-    def read(self) -> dict[str, np.ndarray]:
-        """Return the gradient of each kernel by name; empty before the first update was seen."""
-        return {name: _array(slot) for name, slot in self._slots.items()} if self._heard else {}
-
-    def total(self) -> float | None:
-        """Return the norm over all gradients."""
-        return float(_array(self._total)) if self._heard else None
-
-    def release(self) -> None:
-        """Unwrap the optimizer; the training step is compiled anew if the model is fitted again."""
-        del self._optimizer.apply
-        self._model.train_function = None
-        if self._in_optimizer:
-            own = {id(slot) for slot in (*self._slots.values(), self._total)}
-            self._optimizer._variables[:] = [v for v in self._optimizer._variables if id(v) not in own]
-
-    def _record_and_apply(self, grads: Any, trainable_variables: Any = None) -> Any:
-        grads = list(grads)
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-        try:
-            self._record(grads, trainable_variables or self._optimizer._trainable_variables)
-        except Exception as error:
-            self._heard = False
-            warn(f"gradients are not recorded: {type(error).__name__}: {error}")
-        return self._apply(grads, trainable_variables)
-
-    def _record(self, grads: list[Any], variables: list[Any]) -> None:
-        from keras import ops
-
-        squares, scale = [], self._optimizer.loss_scale_factor or 1.0
-        for gradient, variable in zip(grads, variables, strict=True):
-            if gradient is None:
-                continue
-            dense = ops.cast(ops.convert_to_tensor(gradient), "float32") / scale
-            squares.append(ops.sum(ops.square(dense)))
-            slot = self._by_variable.get(id(variable))
-            if slot is not None:
-                slot.assign(dense)
-        self._total.assign(ops.sqrt(sum(squares)))
-        self._heard = True
-
-    def _slot(self, shape: Any) -> Any:
-        import keras
-
-        shape = tuple(int(side) for side in shape)
-        if self._in_optimizer:
-            return self._optimizer.add_variable(shape, dtype="float32", name="plateau_doctor")
-        return keras.Variable(initializer="zeros", shape=shape, dtype="float32", trainable=False)
-
-
 def _as_callback(cls: type[Recorder]) -> type[Recorder]:
     import keras
 
     return type(cls.__name__, (cls, keras.callbacks.Callback), {"__module__": cls.__module__})
-
-
-def _array(value: Any) -> np.ndarray:
-    return as_array(getattr(value, "value", value)).astype(np.float32)

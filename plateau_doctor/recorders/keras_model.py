@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from plateau_doctor.recorders.events import Setting
-from plateau_doctor.recorders.tape import place
+from plateau_doctor.recorders.sample import spread
+from plateau_doctor.recorders.tape import MOST_HEARD, place
 
 __all__ = [
     "activations_of",
@@ -39,7 +40,7 @@ def kernels_of(model: Any) -> dict[str, Any]:
 
 
 def activations_of(model: Any) -> dict[str, Any]:
-    """Return name -> symbolic output of every hidden layer that applies a nonlinearity.
+    """Return name -> symbolic output of the hidden layers that apply a nonlinearity; of many some are taken.
 
     Empty for a subclassed model, which has no symbolic outputs.
     """
@@ -56,7 +57,8 @@ def activations_of(model: Any) -> dict[str, Any]:
             continue
         if _bends(layer) and not isinstance(output, (list, tuple, dict)) and id(output) not in final:
             outputs[name] = output
-    return outputs
+    kept = [list(outputs)[at] for at in spread(len(outputs), MOST_HEARD)]
+    return {name: outputs[name] for name in kept}
 
 
 def inner_optimizer(model: Any) -> Any:

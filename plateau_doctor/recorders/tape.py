@@ -24,10 +24,27 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from plateau_doctor.recorders.events import EventWriter, Setting
+from plateau_doctor.recorders.sample import Sample, norm_of_values
 
-__all__ = ["LOSS_EVERY", "Layer", "Tape", "due", "never_raises", "next_due", "or_none", "place", "warn"]
+__all__ = [
+    "LOSS_EVERY",
+    "MOST_HEARD",
+    "Layer",
+    "Tape",
+    "due",
+    "loss_every",
+    "never_raises",
+    "next_due",
+    "or_none",
+    "place",
+    "warn",
+]
 
 LOSS_EVERY = 10  # steps between two records of the batch loss: 100 KB in 20,000 steps
+A_FEW = (
+    4  # records of the batch loss that an epoch has at least: what repeats from epoch to epoch shows in them
+)
+MOST_HEARD = 16  # layers whose activations are recorded; of more some are taken
 COARSE = 1.1**6  # every sixth of TensorFlow's edges: norms and zeros stay exact, a histogram takes 500 bytes
 
 Made = TypeVar("Made")
@@ -40,17 +57,27 @@ class Layer:
 
     Attributes:
         name: Its place and path: `00_conv2d/kernel`.
+        weights: Those after the update.
+        norm: Norm over all of them.
+        before: Values of the same sample before the update.
         gradient: Its gradient, None where there was none.
-        before: The weights before the update.
-        after: The weights after it.
-        steps: Updates between the two.
+        gradient_norm: Norm over all of that.
+        steps: Updates between before and after.
     """
 
     name: str
-    gradient: np.ndarray | None
+    weights: Sample
+    norm: float
     before: np.ndarray
-    after: np.ndarray
+    gradient: Sample | None = None
+    gradient_norm: float | None = None
     steps: int = 1
+
+    @property
+    def update_ratio(self) -> float | None:
+        """How far a step moved the weights, as a share of their norm; None where they were zero."""
+        base = norm_of_values(self.before)
+        return norm_of_values(self.weights.values - self.before) / self.steps / base if base > 0 else None
 
 
 class Tape:
@@ -70,7 +97,7 @@ class Tape:
 
     def scalars(self, step: int, values: Mapping[str, float | None]) -> None:
         """Write numbers under their own names; None is left out."""
-        self._writer.write(step, {tag: v for tag, v in values.items() if v is not None})
+        self._write(step, values, {})
 
     def settings(self, settings: Mapping[str, Setting | None]) -> None:
         """Write the settings of the run; None is left out."""
@@ -93,37 +120,41 @@ class Tape:
 
     def layers(self, step: int, layers: Iterable[Layer]) -> None:
         """Write norms, update ratios and histograms of the layers."""
-        scalars: dict[str, float] = {}
-        tensors: dict[str, np.ndarray] = {}
+        scalars: dict[str, float | None] = {}
+        samples: dict[str, Sample] = {}
         for layer in layers:
-            weight = _norm(layer.before)
-            scalars[f"weight_norm/{layer.name}"] = _norm(layer.after)
-            if weight > 0:
-                moved = _norm(np.subtract(layer.after, layer.before, dtype=np.float64))
-                scalars[f"update_ratio/{layer.name}"] = moved / layer.steps / weight
+            scalars[f"weight_norm/{layer.name}"] = layer.norm
+            scalars[f"update_ratio/{layer.name}"] = layer.update_ratio
+            scalars[f"gradient_norm/{layer.name}"] = layer.gradient_norm
             if layer.gradient is not None:
-                scalars[f"gradient_norm/{layer.name}"] = _norm(layer.gradient)
-                tensors[f"gradients/{layer.name}"] = layer.gradient
-            tensors[f"weights/{layer.name}"] = layer.after
-        self._writer.write(step, scalars, tensors if self._histograms else None, COARSE)
+                samples[f"gradients/{layer.name}"] = layer.gradient
+            samples[f"weights/{layer.name}"] = layer.weights
+        self._write(step, scalars, samples)
 
     def activations(
-        self, step: int, outputs: Mapping[str, np.ndarray], dead: Mapping[str, float | None] | None = None
+        self, step: int, outputs: Mapping[str, Sample], dead: Mapping[str, float | None] | None = None
     ) -> None:
         """Write the histograms of layers' outputs, and the share of their units that are `dead`."""
-        if self._histograms:
-            tensors = {f"activations/{name}": output for name, output in outputs.items()}
-            shares = {f"dead_units/{name}": s for name, s in (dead or {}).items() if s is not None}
-            self._writer.write(step, shares, tensors, COARSE)
+        shares = {f"dead_units/{name}": share for name, share in (dead or {}).items()}
+        self._write(step, shares, {f"activations/{name}": output for name, output in outputs.items()})
 
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
 
+    def _write(self, step: int, scalars: Mapping[str, float | None], samples: Mapping[str, Sample]) -> None:
+        known = {tag: value for tag, value in scalars.items() if value is not None}
+        self._writer.write(step, known, samples if self._histograms else None, COARSE)
+
 
 def due(step: int, every: int) -> bool:
     """Whether the update after `step` others is recorded: every N-th, and the 1st, 2nd, 3rd, 5th, 9th ... before."""
     return step % every == 0 or (step < every and step & (step - 1) == 0)
+
+
+def loss_every(epoch: float | None) -> int:
+    """Return the steps between two records of the batch loss, by the steps of an epoch; None where unknown."""
+    return LOSS_EVERY if not epoch else max(1, min(LOSS_EVERY, int(epoch) // A_FEW))
 
 
 def next_due(step: int, every: int) -> int:
@@ -167,10 +198,6 @@ def or_none(what: str, make: Callable[[], Made]) -> Made | None:
 def warn(what: str) -> None:
     """Say one line; through logging, since a warning can be turned into an error that would end the training."""
     logging.getLogger("plateau_doctor").warning("plateau-doctor: %s", " ".join(what.split()))
-
-
-def _norm(values: Any) -> float:
-    return float(np.linalg.norm(np.asarray(values, dtype=np.float64).ravel()))
 
 
 def _sided(name: str) -> str:

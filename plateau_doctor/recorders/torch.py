@@ -15,31 +15,31 @@ In a training of several processes the first one records. Importing this module 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from plateau_doctor.recorders.events import Setting
 from plateau_doctor.recorders.held_out import class_scores
 from plateau_doctor.recorders.hooks import Hook
-from plateau_doctor.recorders.tape import LOSS_EVERY, Layer, Tape, due, never_raises
+from plateau_doctor.recorders.sample import Sample
+from plateau_doctor.recorders.tape import Tape, due, loss_every, never_raises
 from plateau_doctor.recorders.torch_model import (
     array_of,
     dead_share,
+    fetched,
     first_layer,
     heard_at,
     kernels_of,
-    norm_of,
-    scale_of,
+    norms_of,
+    part_of,
     settings_of,
     steps_of,
 )
+from plateau_doctor.recorders.torch_update import Update
 
 __all__ = ["Recorder"]
-
-LARGEST_SAMPLE = 200_000  # values of one activation histogram
 
 
 class Recorder:
@@ -72,13 +72,15 @@ class Recorder:
         self._model = model
         self._optimizers = tuple(optimizer) if isinstance(optimizer, Sequence) else (optimizer,)
         self._every, self._histograms = max(1, every), histograms
-        self._step = self._next_loss = first_step or 0
+        self._step = self._next_loss = self._epoch_began = first_step or 0
+        self._loss_every = loss_every(settings.get("steps_per_epoch"))  # type: ignore[arg-type]
         self._counted = first_step is not None
         self._tape: Tape | None = None
         self._handles: list[Any] = []
-        self._updates: dict[int, _Update] = {}
-        self._outputs: dict[str, np.ndarray] = {}
-        self._dead: dict[str, float | None] = {}
+        self._updates: dict[int, Update] = {}
+        self._outputs: dict[str, Any] = {}  # samples of the outputs of layers, on their device
+        self._sizes: dict[str, int] = {}
+        self._dead: dict[str, Any] = {}
         self._told = settings
         self._start(logdir)
 
@@ -103,8 +105,11 @@ class Recorder:
         """
         numbers = {name: _number(value) for name, value in values.items() if not name.endswith("_step")}
         if self._step >= self._next_loss:
-            self._next_loss = self._step + LOSS_EVERY
+            self._next_loss = self._step + self._loss_every
             numbers |= {name: _number(value) for name, value in values.items() if name.endswith("_step")}
+        if epoch is not None and "steps_per_epoch" not in self._told and self._step > self._epoch_began:
+            self._loss_every = loss_every(self._step - self._epoch_began)
+            self._epoch_began = self._step
         if numbers or epoch is not None:
             first, *others = self._rates()
             self._open().scalars(self._step, {f"rates/group_{i}": r for i, r in enumerate(others, 1)})
@@ -142,7 +147,7 @@ class Recorder:
         self._tape.settings({**settings_of(self._model, self._optimizers[0], framework), **self._told})
         kernels = kernels_of(self._model)
         for one in self._optimizers:
-            self._updates[id(one)] = _Update(one, kernels, self._step)
+            self._updates[id(one)] = Update(torch, one, kernels, self._step)
             self._handles.append(one.register_step_pre_hook(self._before_step))
             self._handles.append(one.register_step_post_hook(self._after_step))
         first = first_layer(self._model, kernels)
@@ -165,37 +170,38 @@ class Recorder:
     def _before_step(self, optimizer: Any, args: Any = (), kwargs: Any = None) -> None:
         if not self._counted:
             self._counted = True
-            self._step = self._next_loss = max(self._step, steps_of(self._optimizers[0]))
+            self._step = self._next_loss = self._epoch_began = max(self._step, steps_of(self._optimizers[0]))
             for one in self._updates.values():
                 one.steps = self._step
         update = self._updates[id(optimizer)]
         update.begin(due(update.steps, self._every))
         update.rate = float(optimizer.param_groups[0]["lr"])
         update.whole = optimizer is self._optimizers[0] and (
-            self._step % LOSS_EVERY == 0 or bool(update.before)
+            self._step % self._loss_every == 0 or update.recorded
         )
         update.closed = len(args) > 1 or "closure" in (kwargs or {})
         if not update.closed:  # a closure makes its gradients within the step
-            self._take(update)
+            update.take()
 
     @never_raises
     def _after_step(self, optimizer: Any, *_: object) -> None:
         update = self._updates[id(optimizer)]
         if update.closed:
-            self._take(update)
+            update.take()
         self._step += optimizer is self._optimizers[0]
         if update.whole:
             self._open().scalars(self._step, {"gradient_norm": update.norm, "learning_rate": update.rate})
-        if update.before:
+        if update.recorded:
             self._open().layers(self._step, update.layers())
         if self._outputs and optimizer is self._optimizers[0]:
-            self._open().activations(self._step, self._outputs, self._dead)
-            self._outputs, self._dead = {}, {}
+            self._write_activations()
         update.end()
 
-    def _take(self, update: _Update) -> None:
-        update.norm = norm_of(self._torch, update.optimizer) if update.whole else None
-        update.take()
+    def _write_activations(self) -> None:
+        outputs, dead = fetched(self._torch, (self._outputs, self._dead))
+        samples = {name: Sample(values, self._sizes[name]) for name, values in outputs.items()}
+        self._open().activations(self._step, samples, {name: float(share[0]) for name, share in dead.items()})
+        self._outputs, self._dead = {}, {}
 
     def _see_input(self, module: Any, inputs: Any) -> None:
         if not self._torch.compiler.is_compiling() and module.training and inputs:
@@ -208,16 +214,19 @@ class Recorder:
         if not hasattr(given, "is_floating_point") or not given.dim():
             return
         told = {"batch_size": float(len(given)), **self._told}
-        scale = float(given.detach().float().square().mean().sqrt()) if given.is_floating_point() else None
+        scale = None
+        if given.is_floating_point() and given.numel():
+            norm = float(norms_of(self._torch, [given])[0])
+            scale = float(f"{norm / math.sqrt(given.numel()):.6g}")  # float32 knows no more digits
         self._open().settings({"batch_size": told["batch_size"], "input_rms": scale})
 
     def _hear(self, name: str) -> Hook:
         @never_raises
         def heard(recorder: Recorder, values: Any) -> None:
-            values = values.detach()
-            flat = values.reshape(-1)
-            recorder._outputs[name] = array_of(flat[:: max(1, flat.numel() // LARGEST_SAMPLE)])
-            recorder._dead[name] = dead_share(values)
+            values, dead = values.detach(), dead_share(values.detach())
+            recorder._outputs[name], recorder._sizes[name] = part_of(values), values.numel()
+            if dead is not None:
+                recorder._dead[name] = dead
 
         def hook(module: Any, inputs: Any, output: Any = None) -> None:
             if self._torch.compiler.is_compiling():  # a compiled model is left whole
@@ -226,53 +235,6 @@ class Recorder:
                 heard(self, inputs[0] if output is None else output)
 
         return Hook(hook)
-
-
-class _Update:
-    """The steps of one optimizer, and the kernels that it moves.
-
-    Attributes:
-        optimizer: The optimizer.
-        steps: Steps that it made.
-        rate: Learning rate of the step, of the first group.
-        whole: Whether the norm over all gradients of the present step is written.
-        closed: Whether the step was given a closure.
-        norm: That norm.
-        before: The kernels before the step; empty where it is not recorded.
-    """
-
-    def __init__(self, optimizer: Any, kernels: dict[str, Any], steps: int) -> None:
-        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        self.optimizer, self.steps = optimizer, steps
-        self.whole = self.closed = False
-        self.rate: float | None = None
-        self.norm: float | None = None
-        self.before: dict[str, np.ndarray] = {}
-        self._kernels = {name: kernel for name, kernel in kernels.items() if id(kernel) in own}
-        self._gradients: dict[str, np.ndarray] = {}
-
-    def begin(self, recorded: bool) -> None:
-        """Keep the kernels as they are, where the step is recorded."""
-        self.before = {n: array_of(kernel) for n, kernel in self._kernels.items()} if recorded else {}
-
-    def take(self) -> None:
-        """Keep the gradients, where the step is recorded."""
-        if self.before:
-            scale = scale_of(self.optimizer)
-            slopes = {name: kernel.grad for name, kernel in self._kernels.items()}
-            self._gradients = {n: array_of(slope) / scale for n, slope in slopes.items() if slope is not None}
-
-    def layers(self) -> list[Layer]:
-        """Return the kernels around the step."""
-        return [
-            Layer(name, self._gradients.get(name), before, array_of(self._kernels[name]))
-            for name, before in self.before.items()
-        ]
-
-    def end(self) -> None:
-        """Count the step and forget it."""
-        self.steps += 1
-        self.before, self._gradients = {}, {}
 
 
 def _number(value: Any) -> float:

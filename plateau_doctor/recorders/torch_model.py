@@ -5,21 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from plateau_doctor.recorders.events import Setting
-from plateau_doctor.recorders.tape import place
+from plateau_doctor.recorders.sample import spread, stride_of
+from plateau_doctor.recorders.tape import MOST_HEARD, place
 
 __all__ = [
     "array_of",
     "dead_share",
+    "fetched",
     "first_layer",
+    "gradients_of",
     "heard_at",
     "kernels_of",
-    "norm_of",
+    "norms_of",
+    "part_of",
+    "scale_of",
     "settings_of",
     "steps_of",
 ]
@@ -52,7 +57,7 @@ def heard_at(model: Any, kernels: Iterable[str]) -> list[tuple[str, Any, bool]]:
     """Return (name, module, whether its output is meant) for every place where activations can be heard.
 
     These are the outputs of activation modules; in a model without any, the inputs of layers, which are what
-    functions gave.
+    functions gave. Of many places some are taken, the first and the last among them.
     """
     modules = [(_plain(path), module) for path, module in model.named_modules()]
     owners = list(dict.fromkeys(name.rpartition("/")[0] for name in kernels))
@@ -66,19 +71,40 @@ def heard_at(model: Any, kernels: Iterable[str]) -> list[tuple[str, Any, bool]]:
         elif not bends and own and own != owners[0]:
             found.append((last, module, False))
         last = own or last
-    return found
+    return [found[at] for at in spread(len(found), MOST_HEARD)]
 
 
-def norm_of(torch: Any, optimizer: Any) -> float | None:
-    """Return the norm over all gradients of an optimizer, None where it has none; one wait for the device."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+def gradients_of(optimizer: Any) -> list[Any]:
+    """Return the gradients that an optimizer is given; of a sparse one the values that it holds."""
     slopes = [
-        p.grad.detach().coalesce().values() if p.grad.is_sparse else p.grad.detach() for p in parameters
+        p.grad.detach() for group in optimizer.param_groups for p in group["params"] if p.grad is not None
     ]
-    norms = [slope.float().norm() for slope in slopes]
-    if not norms:
-        return None
-    return float(torch.stack([n.to(norms[0].device) for n in norms]).norm()) / scale_of(optimizer)
+    return [slope.coalesce().values() if slope.is_sparse else slope for slope in slopes]
+
+
+def norms_of(torch: Any, tensors: Sequence[Any]) -> list[Any]:
+    """Return the norm of each tensor, where it lies; halves are summed up in float32."""
+    plain = [one.detach() for one in tensors]
+    if plain and all(one.dtype == torch.float32 for one in plain):
+        return list(torch._foreach_norm(plain))  # one launch for all on a GPU
+    wide = [torch.promote_types(one.dtype, torch.float32) for one in plain]
+    return [torch.linalg.vector_norm(one, dtype=kind) for one, kind in zip(plain, wide, strict=True)]
+
+
+def part_of(values: Any) -> Any:
+    """Return a copied sample of a tensor, flat, in float32, where it lies."""
+    return values.detach().reshape(-1)[:: stride_of(values.shape)].float().clone()
+
+
+def fetched(torch: Any, parts: Sequence[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
+    """Return tensors by name as flat arrays, float32, in one wait for their device."""
+    tensors = [one.reshape(-1).float() for part in parts for one in part.values()]
+    if not tensors:
+        return [{} for _ in parts]
+    joined = torch.cat([one.to(tensors[0].device) for one in tensors]).cpu().numpy()
+    ends = np.cumsum([one.numel() for one in tensors])
+    arrays = iter(np.split(joined, ends[:-1]))
+    return [{name: next(arrays) for name in part} for part in parts]
 
 
 def scale_of(optimizer: Any) -> float:
@@ -109,13 +135,16 @@ def settings_of(model: Any, optimizer: Any, framework: str) -> dict[str, Setting
     }
 
 
-def dead_share(outputs: Any) -> float | None:
-    """Return the share of units, or channels of images, that gave exactly 0 on every sample of a batch."""
-    if outputs.dim() < 2:
+def dead_share(outputs: Any) -> Any:
+    """Return the share of units, or channels of images, that gave exactly 0 on every sample of a batch, where it lies.
+
+    None for what has no units.
+    """
+    if outputs.dim() < 2 or not outputs.numel():
         return None
     units = 1 if outputs.dim() > 3 else outputs.dim() - 1
-    by_unit = outputs.movedim(units, 0).reshape(outputs.shape[units], -1)
-    return float((by_unit == 0).all(dim=1).float().mean())
+    others = [side for side in range(outputs.dim()) if side != units]
+    return ((outputs.amax(others) == 0) & (outputs.amin(others) == 0)).float().mean()
 
 
 def array_of(values: Any) -> np.ndarray:

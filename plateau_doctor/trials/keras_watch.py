@@ -61,13 +61,28 @@ class Watch:
         if another:
             self._model, self._epochs = model, self._arm.outcome.epochs
         done = self._arm.outcome.epochs - self._epochs
-        held_out, labels = phase.held_out, phase.labels
+        labels = phase.labels
         self._recorder = Recorder(
             self._arm.logs(another),
             every=self._arm.order.every,
-            validation_data=held_out[:2] if held_out is not None and held_out[1] is not None else None,
+            validation_data=_held_out(phase),
             labels=labels if labels is not None and classes_in(labels) is not None else None,
             first_step=None if another else self._recorder.step,
             first_epoch=max(0, done - (phase.options.get("initial_epoch") or 0)),
         )
         return self._recorder
+
+
+def _held_out(phase: Phase) -> Any:
+    """Return held-out (inputs, labels), or batches of them that can be gone through without moving anything.
+
+    That is no generator, and no tf.data set: its shuffling is often one with that of the training.
+    """
+    if phase.held_out is None:
+        return None
+    inputs, labels, _ = phase.held_out
+    if labels is not None:
+        return inputs, labels
+    indexed = hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")
+    loader = hasattr(inputs, "batch_sampler") and not getattr(inputs, "num_workers", 0)
+    return inputs if indexed or loader else None

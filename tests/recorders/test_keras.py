@@ -93,9 +93,7 @@ def test_the_batch_loss_is_no_running_mean(tmp_path: Path) -> None:
     x, y = data_of(20)  # batches of 8, 8 and 4
     model.layers[1].rate = 0.0
     recorder = Recorder(tmp_path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("plateau_doctor.recorders.keras.LOSS_EVERY", 1)
-        model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0, callbacks=[recorder])
+    model.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0, callbacks=[recorder])
     expected = [model.evaluate(x[a:b], y[a:b], verbose=0)[0] for a, b in ((0, 8), (8, 16), (16, 20))]
     assert list(values_in(tmp_path)["train/loss_step"].values()) == pytest.approx(expected, rel=1e-4)
 

@@ -1,34 +1,62 @@
-"""A sick training whose own log leaves the cause open: recorded without a line in the script, the cause is named."""
+"""Sick trainings whose own log leaves the cause open: recorded without a line in the script, the cause is named.
+
+Their own log is the training loss. One command records them all, one after another: each model is a run.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from plateau_doctor.examination import analyze
+from plateau_doctor.examination import RunExamination, analyze, load_rules
 
 from .test_record import recorded
 
-pytestmark = pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="no torch here")
-SCRIPT = Path(__file__).parent.parent.parent / "examples" / "train_torch.py"
+if not importlib.util.find_spec("torch"):
+    pytest.skip("no torch here", allow_module_level=True)
+
+from .sick import CASES
+
+BY_LOSS_ALONE = {"logging_artifact"}  # it lies in the log, not in the training: nothing else tells more
+SCRIPT = Path(__file__).parent / "sick.py"
 
 
-def named_in(folder: Path) -> tuple[str | None, list[str]]:
-    """Return the first cause that is named, and the lines that are offered for what is missing."""
-    (run,) = analyze([folder]).runs
-    return (run.diagnoses[0].cause if run.diagnoses else None), [one.how for one in run.missing]
-
-
-def test_inputs_of_a_wrong_scale_are_named_by_the_recording_and_not_by_the_losses(tmp_path: Path) -> None:
-    ran = recorded(
-        tmp_path, sys.executable, str(SCRIPT), "--sick", "unnormalized_inputs", "--logdir", "theirs",
-        options=("--logdir", "ours"),
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all of them were trained once, recorded."""
+    into = tmp_path_factory.mktemp("circle")
+    ran = recorded(into, sys.executable, str(SCRIPT), "theirs", options=("--logdir", "ours"))
     assert ran.returncode == 0, ran.stderr
-    before, lines = named_in(tmp_path / "theirs")
-    assert before != "unnormalized_inputs"
-    assert set(lines) == {"plateau-doctor record -- python train.py"}
-    assert named_in(tmp_path / "ours") == ("unnormalized_inputs", [])
+    return into
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> Mapping[str, RunExamination]:
+    """What their recordings say, by cause."""
+    return {cause: examined(folder / "ours", number) for number, cause in enumerate(CASES, 1)}
+
+
+def examined(ours: Path, number: int) -> RunExamination:
+    """Return the examination of one model's recording; the first one's lies at the top."""
+    logs = [ours / str(number)] if number > 1 else sorted(ours.glob("events.*"))
+    (run,) = analyze(logs).runs
+    return run
+
+
+def test_every_cause_that_needs_more_than_losses_has_a_sick_training() -> None:
+    assert set(CASES) == {rule.cause for rule in load_rules()} - BY_LOSS_ALONE
+
+
+@pytest.mark.parametrize("cause", CASES)
+def test_the_recording_names_what_the_losses_leave_open(
+    cause: str, folder: Path, runs: Mapping[str, RunExamination]
+) -> None:
+    (before,) = analyze([folder / "theirs" / f"{cause}.csv"]).runs
+    assert before.diagnoses == ()
+    assert (before.undetermined is not None) == (before.state in ("plateaued", "diverged"))
+    assert runs[cause].diagnoses[0].cause == cause
+    assert runs[cause].missing == ()
