@@ -1,5 +1,5 @@
 # Two commands do everything on a machine with python3, venv and make: `make demo` and `make test`.
-# A third, `make demo-verify`, trains a small net with torch, and tries a wrong fix and the right one on it.
+# A third, `make demo-verify`, records a small sick net in torch, and tries a wrong fix and the right one on it.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -9,13 +9,15 @@ demo: .venv/.installed
 	$(BIN)/plateau-doctor analyze examples/logs --format concise --html report.html --fail-on never
 	@echo "open report.html in a browser for the curves, the evidence and the fixes"
 
-TRAIN := $(BIN)/python examples/train_torch.py --sick unnormalized_inputs --logdir build/demo/run
+SEED ?= 0
+TRAIN := $(BIN)/python examples/train_torch.py --sick unshuffled_data --seed $(SEED) --logdir build/demo/own
 
 demo-verify: .venv/.trains
 	rm -rf build/demo
-	$(TRAIN)
-	$(BIN)/plateau-doctor verify build/demo/run --fix raise_lr --fix normalize_inputs --folder build/demo/trials \
-		--gpus none --format concise --html report.html -- $(TRAIN)
+	$(BIN)/plateau-doctor record --logdir build/demo/run -- $(TRAIN)
+	$(BIN)/plateau-doctor analyze build/demo/run --format concise --fail-on never
+	$(BIN)/plateau-doctor verify build/demo/run --fix raise_lr --fix shuffle_data --folder build/demo/trials \
+		--gpus none --html report.html -- $(TRAIN)
 	@echo "open report.html in a browser for the curves of control and treated"
 
 # Files of tests in parallel: each in one process, at most four processes.

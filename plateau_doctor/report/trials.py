@@ -35,20 +35,29 @@ def verdict_says(verdict: Verdict) -> str:
 
 def effect(gain: float, unit: str) -> str:
     """Return an effect in words: how much lower the held-out loss ends, or how much higher the metric."""
-    if unit == "points":
-        return f"the held-out metric ends {abs(gain):.1f} points {'higher' if gain >= 0 else 'lower'}"
-    share = abs(1 - math.exp(-gain))
-    return f"the held-out loss ends {share:.1%} {'lower' if gain >= 0 else 'higher'}"
+    what = "metric" if unit == "points" else "loss"
+    return f"the held-out {what} ends {_amount(gain, unit)} {_way(gain, unit)}"
 
 
 def span(verdict: Verdict) -> str:
-    """Return an interval in the unit of its effect, empty where it has none; above 0 is better."""
+    """Return an interval in the words of its effect, as 5.1% higher to 3.0% lower; empty where it has none."""
     if verdict.low is None or verdict.high is None:
         return ""
-    if verdict.unit == "points":
-        return f"{verdict.low:+.1f} to {verdict.high:+.1f} points"
-    ends = [1 - math.exp(-min(700.0, max(-700.0, end))) for end in (verdict.low, verdict.high)]
-    return f"{ends[0]:+.1%} to {ends[1]:+.1%} lower"
+    low, high = (_amount(end, verdict.unit) for end in (verdict.low, verdict.high))
+    one, other = (_way(end, verdict.unit) for end in (verdict.low, verdict.high))
+    if one != other:
+        return f"{low} {one} to {high} {other}"
+    return f"{low} to {high} {one}" if verdict.low >= 0 else f"{high} to {low} {one}"
+
+
+def _amount(gain: float, unit: str) -> str:
+    if unit == "points":
+        return f"{abs(gain):.1f} points"
+    return f"{abs(1 - math.exp(-min(700.0, max(-700.0, gain)))):.1%}"
+
+
+def _way(gain: float, unit: str) -> str:
+    return "higher" if (gain >= 0) == (unit == "points") else "lower"
 
 
 def silence_says(fix: str, silences: Sequence[Silence]) -> list[str]:

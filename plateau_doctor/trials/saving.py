@@ -3,13 +3,15 @@
 A file that the script means to write at `models/best.pt` is written at `saved/models/best.pt` of the trial;
 from then on every look at `models/best.pt` finds the copy. So a log of the last run is not overwritten, a
 checkpoint is read back as the script expects, and a second trial does not meet the first one's files. A file
-that is changed in place is copied first. Only Python's own file functions go this way, and the savers in
-native code that are named here; what they do not cover and would hurt, the guard refuses.
+that is changed in place is copied first. Folders are made where the script wants them, since native code may
+write there, and those that stayed empty are taken away at the end. Only Python's own file functions go this way,
+and the savers that are named here; what they do not cover and would hurt, the guard refuses.
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import io
 import os
 import shutil
@@ -49,6 +51,8 @@ class Saving:
         self._stat = os.stat
         self._start = time.time()
         self._any = os.path.isdir(self._saved)
+        self._made: list[str] = []  # folders
+        arm.at_end.append(self.tidy)
 
     def to_write(self, path: Any, keep: bool = False) -> Any:
         """Return where a file is to be written that was meant for `path`; `keep` what it holds so far."""
@@ -82,6 +86,18 @@ class Saving:
         copy = self._copy_of(os.path.abspath(os.fspath(path)))
         self._arm.add("redirected", os.path.abspath(os.fspath(path)))
         return copy
+
+    def made(self, path: Any) -> None:
+        """Take note of a folder that was made."""
+        name = self._ours(path)
+        if name is not None:
+            self._made.append(name)
+
+    def tidy(self) -> None:
+        """Take away the folders that were made and hold nothing, since what went into them was redirected."""
+        for name in reversed(self._made):
+            with contextlib.suppress(OSError):
+                os.rmdir(name)
 
     def _ours(self, path: Any) -> str | None:
         """Return the absolute name of a path that is redirected, None for what is left where it is."""
@@ -119,14 +135,16 @@ def install(arm: Arm, when_imported: WhenImported) -> Saving:
     _replace_open(saving)
     for name in READS:
         _replace_first(saving, os, name)
-    for name in ("rename", "replace"):
+    for name in ("rename", "replace", "link", "symlink"):
         _replace_move(saving, name)
+    _replace_mkdir(saving)
     when_imported("h5py", lambda module: _replace_hdf5(saving, module))
     when_imported("keras", lambda module: _replace_tensorboard(saving, module))
     when_imported("torch", lambda module: _replace_torch(saving, module))
     for name in ("torch.utils.tensorboard.writer", "tensorboardX.writer"):
         when_imported(name, lambda module: _replace_writer(saving, module))
     when_imported("safetensors.torch", lambda module: _replace_safetensors(saving, module))
+    when_imported("transformers.training_args", lambda module: _replace_output_dir(saving, module))
     return saving
 
 
@@ -162,10 +180,21 @@ def _replace_move(saving: Saving, name: str) -> None:
 
     @wraps(original)
     def moved(src: Any, dst: Any, **kwargs: Any) -> Any:
-        source = saving.to_read(src)
-        return original(source, dst if source is src else saving.to_write(dst), **kwargs)
+        return original(saving.to_read(src), saving.to_write(dst), **kwargs)
 
     setattr(os, name, moved)
+
+
+def _replace_mkdir(saving: Saving) -> None:
+    original = os.mkdir
+
+    @wraps(original)
+    def made(path: Any, *args: Any, **kwargs: Any) -> None:
+        original(path, *args, **kwargs)
+        if kwargs.get("dir_fd") is None:
+            saving.made(path)
+
+    os.mkdir = made
 
 
 def _replace_hdf5(saving: Saving, h5py: Any) -> None:
@@ -228,6 +257,19 @@ def _replace_safetensors(saving: Saving, module: Any) -> None:
         return load(saving.to_read(filename), *args, **kwargs)
 
     module.save_file, module.load_file = saved, loaded
+
+
+def _replace_output_dir(saving: Saving, module: Any) -> None:
+    """Give a Trainer an output folder of its own: it would delete old checkpoints there, or go on from one."""
+    original = module.TrainingArguments.__post_init__
+
+    @wraps(original)
+    def start(self: Any, *args: Any, **kwargs: Any) -> None:
+        if self.output_dir is not None:
+            self.output_dir = saving.folder(self.output_dir)
+        original(self, *args, **kwargs)
+
+    module.TrainingArguments.__post_init__ = start
 
 
 def _folder_of_script() -> str:

@@ -143,13 +143,18 @@ def test_the_page_shows_the_curves_of_control_and_treated_and_hides_no_trick() -
         ),
         (
             Verdict("x", "confirmed", "w", 2.0, 0.5, 3.5, "points", 0.05, 3, 0.5),
-            "x is confirmed: the held-out metric ends 2.0 points higher with it than without (95.0% interval +0.5 to "
-            "+3.5 points, 3 seeds, at the cost of 0.5 original runs); w.",
+            "x is confirmed: the held-out metric ends 2.0 points higher with it than without (95.0% interval 0.5 points "
+            "to 3.5 points higher, 3 seeds, at the cost of 0.5 original runs); w.",
         ),
         (
             Verdict("x", "refuted", "w", -0.1, -0.2, -0.05, "log ratio", 0.05, 3),
-            "x is refuted: the held-out loss ends 10.5% higher with it than without (95.0% interval -22.1% to -5.1% "
-            "lower, 3 seeds); w.",
+            "x is refuted: the held-out loss ends 10.5% higher with it than without (95.0% interval 5.1% to 22.1% "
+            "higher, 3 seeds); w.",
+        ),
+        (
+            Verdict("x", "inconclusive", "w", 0.0, -0.05, 0.05, "log ratio", 0.05, 3),
+            "x is inconclusive: the held-out loss ends 0.0% lower with it than without (95.0% interval 5.1% higher to "
+            "4.9% lower, 3 seeds); w.",
         ),
     ],
 )

@@ -61,7 +61,7 @@ def test_what_was_there_before_stays_and_the_script_finds_what_it_saved(place: P
     assert lines[0] == "['--data', 'd'] __main__ old"
     assert "['old', 'new']" in lines
     names = sorted(one.name for one in place.iterdir() if one.name != "__pycache__")
-    assert names == ["data.csv", "deep", "log.txt", "old", "script.py"]
+    assert names == ["data.csv", "log.txt", "old", "script.py"], "an empty folder is taken away"
     assert [(place / n).read_text() for n in ("data.csv", "old/run.csv", "log.txt")] == ["kept\n"] * 2 + [
         "old\n"
     ]
