@@ -15,8 +15,7 @@ from pathlib import Path
 from plateau_doctor.config import Suppression
 from plateau_doctor.diagnosis import Diagnosis
 from plateau_doctor.examination import Examination, RunExamination
-from plateau_doctor.facts import Logged
-from plateau_doctor.facts.needs import NEEDS, was_logged
+from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.findings import findings_of, fingerprint
 from plateau_doctor.gate import Gate, Lack, Waiver
 from plateau_doctor.letters import UsageError, did_you_mean
@@ -150,9 +149,6 @@ def _matches(one: Suppression, run: str, diagnosis: Diagnosis) -> bool:
 
 
 def _lacks(one: RunExamination, require: Sequence[str]) -> list[Lack]:
-    if not require:
-        return []
-    logged = Logged(one.run)
-    needs = {name: NEEDS[name].log for name in require if not was_logged(logged, name)}
-    framework = framework_of(one.run)
-    return [Lack(one.run.name, name, log, line_for(name, framework)) for name, log in needs.items()]
+    lacking = [name for name in require if name in one.unlogged]
+    framework = framework_of(one.run) if lacking else None
+    return [Lack(one.run.name, name, NEEDS[name].log, line_for(name, framework)) for name in lacking]
