@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "wants_color",
     "write",
     "write_all",
+    "writer",
 ]
 
 OK, FINDINGS, USAGE, NOTHING, INTERNAL, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -94,6 +96,21 @@ def write(text: str, path: str | None) -> None:
         return
     try:
         Path(path).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def writer(path: str | None) -> Iterator[Callable[[str], object]]:
+    """Give what writes text piece by piece, to stdout or to a file; a letter where that cannot be written."""
+    from plateau_doctor.letters import UsageError
+
+    if path is None:
+        yield sys.stdout.write
+        return
+    try:
+        with Path(path).open("w", encoding="utf-8") as stream:
+            yield stream.write
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 

@@ -22,7 +22,7 @@ from plateau_doctor.letters import UsageError, did_you_mean
 from plateau_doctor.recorders.lines import framework_of, line_for
 from plateau_doctor.rule import Rule
 
-__all__ = ["Asked", "baseline_of", "check_asked", "gated", "read_baseline", "stale"]
+__all__ = ["Asked", "baseline_of", "check_asked", "gate_of", "gated", "read_baseline", "stale"]
 
 BASELINE_VERSION = 1
 
@@ -87,6 +87,17 @@ def gated(examination: Examination, asked: Asked) -> Examination:
     ]
     lacks = [lack for one in examination.runs for lack in _lacks(one, asked.require)]
     return replace(examination, gate=Gate(asked.fail_on, asked.min_confidence, tuple(waivers), tuple(lacks)))
+
+
+def gate_of(gates: Iterable[Gate], asked: Asked) -> Gate:
+    """Return the gate of an examination that was gated run by run."""
+    held = list(gates)
+    return Gate(
+        asked.fail_on,
+        asked.min_confidence,
+        tuple(waiver for gate in held for waiver in gate.waivers),
+        tuple(lack for gate in held for lack in gate.lacks),
+    )
 
 
 def stale(examination: Examination, asked: Asked) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from plateau_doctor.run import Run
 __all__ = ["Losses", "Sketch", "copies", "joined", "losses_of", "sketch_of"]
 
 Losses = Mapping[str, list[np.ndarray]]
-Key = tuple[str, int, float]
 ROLES = ("val_loss", "train_loss")
 HEAD = 16
 FEWEST_POINTS = 3
@@ -41,7 +41,7 @@ class Sketch:
     source: str
     folder: str
     size: int
-    keys: tuple[Key, ...]
+    keys: tuple[int, ...]
 
 
 def joined(runs: Iterable[Run]) -> list[Run]:
@@ -70,7 +70,7 @@ def copies(sketches: Sequence[Sketch], losses: Callable[[int], Losses]) -> list[
     several = [i for i, one in enumerate(sketches) if together[one.folder] > 1]
     left: dict[int, list[int]] = {}
     rank: dict[int, int] = {}  # of those kept, the first one first
-    seen: dict[tuple[str, Key], list[int]] = {}  # which of those kept begin with a value like this one
+    seen: dict[tuple[str, int], list[int]] = {}  # which of those kept begin with a value like this one
     for i in sorted(several, key=lambda i: (-sketches[i].size, sketches[i].source)):
         one = sketches[i]
         alike = Counter(
@@ -93,7 +93,7 @@ def copies(sketches: Sequence[Sketch], losses: Callable[[int], Losses]) -> list[
 def sketch_of(run: Run, losses: Losses) -> Sketch:
     """Return the sketch of a run with these losses."""
     keys = [
-        (role, place, float(f"{value:.2e}"))
+        zlib.crc32(f"{role} {place} {value:.2e}".encode())
         for role, curves in losses.items()
         for curve in curves
         for place, value in enumerate(curve[:HEAD].tolist())
