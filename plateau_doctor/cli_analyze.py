@@ -195,10 +195,10 @@ def _examined(
             out(run_line(one))
             return bare(one)
 
-        how = How(roles, tuple(wanted.rule_folders))
-        scan, runs, stopped = scanned(existing(wanted.paths), how, engine, wanted.resume, bar, each)
+        how = How(roles, tuple(wanted.rule_folders), __version__)
+        scan, runs, stopped = scanned(existing(wanted.paths), how, engine, wanted.resume, bar, each, charts)
         found = Examination(
-            scan.with_curves(runs) if charts else tuple(runs),
+            tuple(runs),
             scan.problems,
             fixes_named(runs),
             command=" ".join(["plateau-doctor", *sys.argv[1:]]),

@@ -68,21 +68,46 @@ def engine_of(runner: str, jobs: int | None, pairs: Sequence[str]) -> Engine:
 
 
 def scanned(
-    paths: Sequence[Path], how: How, engine: Engine, resume: str | None, bar: bool, each: Each
+    paths: Sequence[Path | str],
+    how: How,
+    engine: Engine,
+    resume: str | None,
+    bar: bool,
+    each: Each,
+    charts: bool = False,
 ) -> tuple[Scan, list[RunExamination], bool]:
-    """Scan some paths; return the scan, what `each` made of each run as it came, and whether Ctrl-C stopped it."""
+    """Scan some paths.
+
+    Args:
+        paths: What the user named.
+        how: What every run is examined by.
+        engine: Where.
+        resume: File of the journal.
+        bar: Whether progress may be shown.
+        each: What is made of each run as it comes.
+        charts: Whether the runs are wanted with their curves.
+
+    Returns:
+        The scan, the runs, and whether Ctrl-C stopped it.
+    """
+    from plateau_doctor.readers.remote import all_at_hand
     from plateau_doctor.scanning import Journal, Scan
 
     runs: list[RunExamination] = []
-    with Journal(Path(resume)) if resume else nullcontext() as journal, _bar(bar) as seen:
-        scan = Scan(paths, how, engine, journal, seen)
+    stopped = False
+    with (
+        Journal(Path(resume)) if resume else nullcontext() as journal,
+        all_at_hand(paths) as places,
+        _bar(bar) as seen,
+    ):
+        scan = Scan(places, how, engine, journal, seen)
         with closing(scan.runs()) as found:
             try:
                 for one in found:
                     runs.append(each(one))
             except KeyboardInterrupt:
-                return scan, runs, True
-    return scan, runs, False
+                stopped = True
+        return scan, list(scan.with_curves(runs)) if charts else runs, stopped
 
 
 @contextmanager

@@ -33,14 +33,15 @@ FORMATS = (
 ROLE_ALIASES = {"lr": "learning_rate", "accuracy": "val_metric"}
 
 
-def existing(paths: Sequence[str]) -> list[Path]:
-    """Return the paths, each of which exists; a letter with the nearest name for one that does not."""
+def existing(paths: Sequence[str]) -> list[Path | str]:
+    """Return the paths, each of which exists, and addresses as they are; a letter with the nearest name otherwise."""
     from plateau_doctor.letters import UsageError
+    from plateau_doctor.readers.remote import is_remote
 
     for path in paths:
-        if not os.path.lexists(path):
+        if not is_remote(path) and not os.path.lexists(path):
             raise UsageError(f"no file or folder is called {path!r}{_neighbor(Path(path))}")
-    return [Path(path) for path in paths]
+    return [path if is_remote(path) else Path(path) for path in paths]
 
 
 def _neighbor(path: Path) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.joined import joined
+from plateau_doctor.readers.remote import Place, at_hand, shown, shown_run
 from plateau_doctor.readers.survey import Unit, formats, read_units, survey
 from plateau_doctor.readers.texts import clipped
 from plateau_doctor.roles import roles_of
@@ -31,14 +32,22 @@ def read(path: Path | str, tag_map: Mapping[str, str] | None = None) -> Iterator
     """Yield every run below a path, and a Problem for each file that is no run or could not be read.
 
     Args:
-        path: A log file, or a folder that is searched for logs.
+        path: A log file, a folder that is searched for logs, an archive of logs (`runs.zip`, `runs.tar.gz`), or the
+            address of any of them, as `s3://bucket/runs`.
         tag_map: tag -> role, for tags whose name misleads the table of roles.
 
     Raises:
         FileNotFoundError: There is nothing at `path`.
+        UsageError: What an address needs is not installed, or nothing answers there.
     """
-    found = survey(Path(path))
-    yield from found.problems
+    with at_hand(path) as place:
+        for one in _read(place, tag_map):
+            yield shown_run(one, place.labels) if isinstance(one, Run) else shown(one, place.labels)
+
+
+def _read(place: Place, tag_map: Mapping[str, str] | None) -> Iterator[Run | Problem]:
+    found = survey(place.path)
+    yield from (*place.problems, *found.problems)
     runs: list[Run] = []
     for one in read_with_roles(found.units, tag_map):
         if isinstance(one, Problem):

@@ -15,7 +15,7 @@ from types import ModuleType
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["Survey", "Unit", "formats", "read_units", "survey"]
+__all__ = ["Survey", "Unit", "formats", "may_be_log", "read_units", "survey"]
 
 HERE = str(Path(__file__).parent)
 HEAD = 65_536
@@ -118,12 +118,24 @@ def _walk(place: Path) -> tuple[list[Path], list[Problem]]:
     return files, problems
 
 
-def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
-    """Return the name of the format that claims a file, a Problem, or None for a file that is no log."""
+def may_be_log(file: Path) -> bool:
+    """Whether a file below a folder is worth opening, by its name."""
+    suffix = file.suffix.lower()
+    known = suffix in LOG_SUFFIXES or any(suffix in getattr(m, "SUFFIXES", ()) for m in formats())
+    return known or _is_sure(file)
+
+
+def _is_sure(file: Path) -> bool:
+    """Whether a file calls itself a log, so that it is named where it is none."""
     suffix = file.suffix.lower()
     packed = suffix in PACKED and file.with_suffix("").suffix.lower() in SURE_SUFFIXES
-    sure = asked_for or packed or suffix in SURE_SUFFIXES or "tfevents" in file.name
-    if not (sure or suffix in LOG_SUFFIXES or any(suffix in getattr(m, "SUFFIXES", ()) for m in formats())):
+    return packed or suffix in SURE_SUFFIXES or "tfevents" in file.name
+
+
+def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
+    """Return the name of the format that claims a file, a Problem, or None for a file that is no log."""
+    sure = asked_for or _is_sure(file)
+    if not sure and not may_be_log(file):
         return None
     try:
         mode = file.stat().st_mode

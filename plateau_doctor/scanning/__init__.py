@@ -10,11 +10,10 @@ import heapq
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from plateau_doctor import __version__
 from plateau_doctor.examination import RunExamination
 from plateau_doctor.letters import UsageError
+from plateau_doctor.readers.remote import Place, labeled
 from plateau_doctor.run import Problem, Run
 from plateau_doctor.runners.spread import Engine
 from plateau_doctor.scanning.journal import Journal, base_of, digest, worked
@@ -22,7 +21,18 @@ from plateau_doctor.scanning.parts import Part, parts_of
 from plateau_doctor.scanning.plain import to_plain
 from plateau_doctor.scanning.shelf import Shelf
 from plateau_doctor.scanning.together import Together, together
-from plateau_doctor.scanning.work import Examined, How, Key, Outlined, Wanted, examined, keyed, outlined, read
+from plateau_doctor.scanning.work import (
+    Examined,
+    How,
+    Key,
+    Outlined,
+    Wanted,
+    examined,
+    keyed,
+    named,
+    outlined,
+    read,
+)
 from plateau_doctor.siblings import Family
 
 __all__ = ["Engine", "How", "Journal", "Scan"]
@@ -34,7 +44,7 @@ class Scan:
     """A scan of everything at or below some paths; its logs are outlined when it is made.
 
     Args:
-        paths: Log files, or folders that are searched for them.
+        places: Log files, folders that are searched for them, or copies of some that lie elsewhere.
         how: What every run is examined by.
         engine: Where.
         journal: Where parts that were done are kept, and taken from.
@@ -47,17 +57,18 @@ class Scan:
 
     def __init__(
         self,
-        paths: Sequence[Path | str],
+        places: Sequence[Place],
         how: How | None = None,
         engine: Engine | None = None,
         journal: Journal | None = None,
         seen: Seen = lambda *_: None,
     ) -> None:
-        self._how = replace(how or How(), several=len(paths) > 1)
+        labels = tuple(label for place in places for label in place.labels)
+        self._how = replace(how or How(), several=len(places) > 1, labels=labels)
         self._engine, self._journal, self._seen = engine or Engine(), journal, seen
-        self._base = base_of(self._how, __version__) if journal else ""
+        self._base = base_of(self._how) if journal else ""
         self._read = Shelf().read if self._engine.here else read
-        self._parts, problems = parts_of(paths)
+        self._parts, problems = parts_of(places)
         self._together: Together = together(
             self._parts, self._outlines(), self._how.several, self._reread, problems
         )
@@ -78,7 +89,7 @@ class Scan:
         """Files that are no run or could not be read; of a scan that was stopped, first how far it came."""
         if self._done == self.total:
             return self._together.problems
-        roots = ", ".join(dict.fromkeys(str(part.units[0].root) for part in self._parts))
+        roots = ", ".join(labeled(str(part.units[0].root), self._how.labels) for part in self._parts[:1])
         why = f"{self._done:,} of {self.total:,} runs were examined"
         return (Problem(roots, "the scan was stopped", why), *self._together.problems)
 
@@ -98,11 +109,11 @@ class Scan:
         whole = list(runs)
         for part, ranks in zip(self._parts, self._together.ranks, strict=True):
             if any(rank < len(whole) for rank in ranks.values()):
-                for key, run in keyed(self._read(part, self._how)):
+                for key, run in keyed(self._read(part, self._how), self._how):
                     rank = ranks.get(key, len(whole))
                     if rank < len(whole) and isinstance(run, Run):
                         own = whole[rank]
-                        curves = replace(run, name=own.run.name, problems=own.run.problems)
+                        curves = replace(named(run, part, self._how), problems=own.run.problems)
                         whole[rank] = replace(own, run=curves)
         return tuple(whole)
 
@@ -131,7 +142,7 @@ class Scan:
         return digest(self._base, what, part.root, part.files, to_plain(wanted)) if self._journal else ""
 
     def _reread(self, part: Part, key: Key) -> Run:
-        found = (one for own, one in keyed(read(part, self._how)) if own == key)
+        found = (one for own, one in keyed(read(part, self._how), self._how) if own == key)
         run = next(found, None)
         if isinstance(run, Run):
             return run

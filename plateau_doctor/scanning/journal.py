@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -136,12 +137,12 @@ def _keeping(found: Iterable[Kept], key: str, journal: Journal) -> Iterator[Kept
     journal.keep(key, kept)
 
 
-def base_of(how: How, version: str) -> str:
+def base_of(how: How) -> str:
     """Return a digest of what all parts of a scan depend on: the package, its rules and weights, and how."""
     folders = [places.rules_folder(), places.weights_folder(), *map(Path, how.rule_folders)]
     files = sorted(file for folder in folders for file in folder.rglob("*") if file.is_file())
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    return digest(version, contents, to_plain(how))
+    return digest(contents, to_plain(replace(how, labels=())))
 
 
 def digest(*parts: object) -> str:

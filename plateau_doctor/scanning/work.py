@@ -17,6 +17,7 @@ from plateau_doctor.facts.siblings import summary_of
 from plateau_doctor.kinship import Place, place_of
 from plateau_doctor.readers import no_curve, read_with_roles
 from plateau_doctor.readers.joined import Sketch, losses_of, sketch_of
+from plateau_doctor.readers.remote import Label, labeled, shown, shown_run
 from plateau_doctor.rule import Rule
 from plateau_doctor.run import Problem, Run
 from plateau_doctor.scanning.parts import Part
@@ -32,6 +33,7 @@ __all__ = [
     "Wanted",
     "examined",
     "keyed",
+    "named",
     "outlined",
     "thin",
 ]
@@ -42,11 +44,21 @@ Read = Callable[[Part, "How"], Iterator[Run | Problem]]
 
 @dataclass(frozen=True)
 class How:
-    """What every part is examined by: a user's words for tags, her own rules, and whether there are several roots."""
+    """What every part is examined by.
+
+    Attributes:
+        tag_map: A user's words for tags.
+        rule_folders: Folders with rules of her own.
+        version: Of the package.
+        several: Whether the parts have several roots.
+        labels: What is shown in place of the paths of copies.
+    """
 
     tag_map: Mapping[str, str] = field(default_factory=dict)
     rule_folders: tuple[str, ...] = ()
+    version: str = ""
     several: bool = False
+    labels: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,19 +115,19 @@ def outlined(part: Part, how: How, read: Read = read) -> tuple[Outlined]:
     """Read a part and keep what its copies and siblings elsewhere ask for."""
     runs: list[Outline] = []
     problems: list[Problem] = []
-    for key, one in keyed(read(part, how)):
+    for key, one in keyed(read(part, how), how):
         if isinstance(one, Problem):
-            problems.append(one)
+            problems.append(shown(one, how.labels))
             continue
-        named = _named(one, part, how)
+        run = named(one, part, how)
         runs.append(
             Outline(
                 key,
                 sketch_of(one, losses_of(one)),
-                place_of(named),
-                summary_of(Logged(named)),
-                one.problems,
-                no_curve(one),
+                place_of(run),
+                summary_of(Logged(run)),
+                run.problems,
+                no_curve(run),
             )
         )
     return (Outlined(tuple(runs), tuple(problems)),)
@@ -124,11 +136,11 @@ def outlined(part: Part, how: How, read: Read = read) -> tuple[Outlined]:
 def examined(asked: tuple[Part, Mapping[Key, Wanted]], how: How, read: Read = read) -> Iterator[Examined]:
     """Read a part again and yield each run that is wanted, examined."""
     part, wanted = asked
-    for key, one in keyed(read(part, how)):
+    for key, one in keyed(read(part, how), how):
         own = wanted.get(key)
         if own is None or isinstance(one, Problem):
             continue
-        run = replace(_named(one, part, how), problems=own.problems)
+        run = replace(named(one, part, how), problems=own.problems)
         found = examine(run, _rules(how.rule_folders), beside=own.beside)
         yield Examined(key, replace(found, run=thin(run)))
 
@@ -145,20 +157,21 @@ def thin(run: Run) -> Run:
     )
 
 
-def keyed(found: Iterator[Run | Problem]) -> Iterator[tuple[Key, Run | Problem]]:
+def keyed(found: Iterator[Run | Problem], how: How) -> Iterator[tuple[Key, Run | Problem]]:
     """Yield each run with its key."""
     seen: Counter[tuple[str, str, str]] = Counter()
     for one in found:
         if isinstance(one, Problem):
             yield ("", one.path, one.what, 0), one
             continue
-        own = (one.format, one.source, one.name)
+        own = (one.format, labeled(one.source, how.labels), one.name)
         yield (*own, seen[own]), one
         seen[own] += 1
 
 
-def _named(run: Run, part: Part, how: How) -> Run:
-    return replace(run, name=placed(run.name, part.units[0].root, how.several))
+def named(run: Run, part: Part, how: How) -> Run:
+    """Return a run by the name that it has among those of all roots, and where the user knows it to lie."""
+    return replace(shown_run(run, how.labels), name=placed(run.name, part.units[0].root, how.several))
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from plateau_doctor.cli import _run
+from plateau_doctor.readers.remote import Place
 from plateau_doctor.runners.spread import Engine
 from plateau_doctor.scanning import Scan
 
@@ -51,8 +52,9 @@ def test_a_cluster_that_runs_gives_the_same_bytes(
 
 def test_dask_starts_a_cluster_of_its_own_where_none_is_named() -> None:
     pytest.importorskip("distributed")
-    own = [one.run.name for one in Scan(PATHS, engine=Engine("dask", 1)).runs()]
-    assert own == [one.run.name for one in Scan(PATHS).runs()]
+    places = [Place(Path(path)) for path in PATHS]
+    own = [one.run.name for one in Scan(places, engine=Engine("dask", 1)).runs()]
+    assert own == [one.run.name for one in Scan(places).runs()]
 
 
 def test_no_cluster_at_an_address_is_a_letter(

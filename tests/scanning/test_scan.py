@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from plateau_doctor import examination, scanning
 from plateau_doctor.examination import Examination
 from plateau_doctor.letters import UsageError
 from plateau_doctor.readers import survey
+from plateau_doctor.readers.remote import Place
 from plateau_doctor.report import render
 from plateau_doctor.report.json import last_lines, run_line
 from plateau_doctor.runners.spread import Engine, spread
@@ -50,6 +52,10 @@ def rows(lr: str, seed: int) -> Iterator[str]:
         yield f"{epoch},{loss:.4f},{loss + 0.05:.4f}\n"
 
 
+def scan_of(paths: Sequence[Path], **more: Any) -> Scan:
+    return Scan([Place(path) for path in paths], **more)
+
+
 def collected(scan: Scan, whole: bool = False) -> Examination:
     runs = tuple(scan.runs())
     held = scan.with_curves(runs) if whole else runs
@@ -68,24 +74,24 @@ def assert_same(scan: Scan, paths: Sequence[Path]) -> None:
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("engine", [Engine(), Engine(jobs=2)], ids=["serial", "processes"])
 def test_a_scan_in_parts_finds_what_one_analysis_finds(engine: Engine, sweep: Path) -> None:
-    assert_same(Scan([sweep], engine=engine), [sweep])
+    assert_same(scan_of([sweep], engine=engine), [sweep])
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_logs_of_every_format_and_several_roots_are_told_alike(sweep: Path) -> None:
     roots = [LOGS, sweep, sweep]
-    assert_same(Scan(roots), roots)
+    assert_same(scan_of(roots), roots)
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_a_report_with_charts_gets_the_curves_back(sweep: Path) -> None:
-    found = collected(Scan([sweep]), whole=True)
+    found = collected(scan_of([sweep]), whole=True)
     assert render(found, "html") == render(examination.analyze([sweep]), "html")
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_no_curve_is_held_of_a_run_that_was_examined(sweep: Path) -> None:
-    for one in Scan([sweep]).runs():
+    for one in scan_of([sweep]).runs():
         assert len(one.run.scalars) == one.run.scalars["tag"].nunique()
 
 
@@ -95,12 +101,12 @@ def test_the_parts_that_are_held_never_exceed_their_room(
 ) -> None:
     monkeypatch.setattr(shelf, "MOST_BYTES", 2_000)
     held = shelf.Shelf()
-    whole, _ = parts.parts_of([sweep])
+    whole, _ = parts.parts_of([Place(sweep)])
     for part in whole:
         list(held.read(part, How()))
         assert sum(one.size for one in held._held) <= 2_000
     assert held._held
-    assert_same(Scan([sweep]), [sweep])
+    assert_same(scan_of([sweep]), [sweep])
 
 
 @pytest.mark.parametrize(
@@ -130,22 +136,22 @@ def test_a_checkpoint_and_a_parameter_stay_with_their_run(tmp_path: Path) -> Non
 def test_a_scan_that_was_killed_goes_on(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "scan.journal"
     with Journal(file) as journal:
-        found = Scan([sweep], journal=journal).runs()
+        found = scan_of([sweep], journal=journal).runs()
         for _ in range(5):
             next(found)
         found.close()
     with file.open("ab") as stream:
         stream.write(b'{"part": "cut in the mid')
     read = counted_reads(monkeypatch)
-    collected(Scan([sweep]))
+    collected(scan_of([sweep]))
     fresh = len(read)
     read.clear()
     with Journal(file) as journal:
-        assert_same(Scan([sweep], journal=journal), [sweep])
+        assert_same(scan_of([sweep], journal=journal), [sweep])
     left = len(read)
     read.clear()
     with Journal(file) as journal:
-        assert_same(Scan([sweep], journal=journal), [sweep])
+        assert_same(scan_of([sweep], journal=journal), [sweep])
     assert len(read) < left < fresh, "all is there but copies, which are compared again"
 
 
@@ -166,22 +172,22 @@ def counted_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_log_that_grew_is_examined_anew(sweep: Path, tmp_path: Path) -> None:
     file = tmp_path / "scan.journal"
     with Journal(file) as journal:
-        collected(Scan([sweep], journal=journal))
+        collected(scan_of([sweep], journal=journal))
     with (sweep / "lr0.1_seed2" / "history.csv").open("a") as stream:
         stream.write("".join(f"{epoch},0.1,0.2\n" for epoch in range(30, 45)))
     with Journal(file) as journal:
-        assert_same(Scan([sweep], journal=journal), [sweep])
+        assert_same(scan_of([sweep], journal=journal), [sweep])
 
 
 @pytest.mark.usefixtures("small_parts")
 def test_a_line_of_the_journal_that_is_damaged_is_done_again(sweep: Path, tmp_path: Path) -> None:
     file = tmp_path / "scan.journal"
     with Journal(file) as journal:
-        collected(Scan([sweep], journal=journal))
+        collected(scan_of([sweep], journal=journal))
     lines = [line[:60] + line[80:] for line in file.read_text().splitlines()]
     file.write_text("\n".join(lines) + "\n")
     with Journal(file) as journal:
-        assert_same(Scan([sweep], journal=journal), [sweep])
+        assert_same(scan_of([sweep], journal=journal), [sweep])
 
 
 def test_a_file_that_is_no_journal_is_never_written_to(tmp_path: Path) -> None:
@@ -200,7 +206,7 @@ def test_two_scans_do_not_share_a_journal(tmp_path: Path) -> None:
 
 
 def test_a_scan_that_was_stopped_says_how_far_it_came(sweep: Path) -> None:
-    scan = Scan([sweep])
+    scan = scan_of([sweep])
     found = scan.runs()
     next(found)
     found.close()
@@ -211,7 +217,7 @@ def test_a_scan_that_was_stopped_says_how_far_it_came(sweep: Path) -> None:
 def test_json_lines_of_bare_runs_end_as_those_of_whole_ones(sweep: Path) -> None:
     from plateau_doctor.report.json import bare
 
-    found = collected(Scan([sweep]))
+    found = collected(scan_of([sweep]))
     lines = "".join(map(run_line, found.runs))
     bared = examination.replace(found, runs=tuple(map(bare, found.runs)))
     assert lines + last_lines(bared) == render(found, "jsonl")
