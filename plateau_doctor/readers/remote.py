@@ -89,7 +89,10 @@ def shown_run(run: Run, labels: Sequence[Label]) -> Run:
     if not labels:
         return run
     problems = tuple(shown(problem, labels) for problem in run.problems)
-    return replace(run, source=labeled(run.source, labels), problems=problems)
+    reasons = dict(run.reasons)
+    for copy, label in labels:
+        reasons = {tag: why.replace(copy, label) for tag, why in reasons.items()}
+    return replace(run, source=labeled(run.source, labels), problems=problems, reasons=reasons)
 
 
 def labeled(path: str, labels: Sequence[Label]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import itertools
 import subprocess
 import sys
 import tarfile
@@ -26,6 +27,7 @@ from plateau_doctor.run import Problem, Run
 
 LOGS = Path(__file__).parents[2] / "examples" / "logs"
 CSV = "epoch,loss,val_loss\n" + "".join(f"{i},{2.3 * 0.9**i:.4f},{2.4 * 0.9**i:.4f}\n" for i in range(30))
+NUMBERS = itertools.count()
 NAMES = ("overfitting", "vanishing_gradients")
 
 
@@ -65,10 +67,10 @@ def s3(bucket: str, logs: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
     store = s3fs.S3FileSystem()
-    if not store.exists("mine"):
-        store.mkdir("mine")
-    store.put(str(logs), "mine/runs", recursive=True)
-    return "s3://mine/runs"
+    name = f"mine-{next(NUMBERS)}"
+    store.mkdir(name)
+    store.put(str(logs), f"{name}/runs", recursive=True)
+    return f"s3://{name}/runs"
 
 
 @pytest.fixture
@@ -96,6 +98,7 @@ def test_a_bucket_is_read_like_a_folder(s3: str, logs: Path) -> None:
     assert told(s3) == told(logs)
     run = next(one for one in read(s3) if isinstance(one, Run))
     assert run.source == f"{s3}/{run.name}"
+    assert run.reasons["joined"] == f"{s3}/{run.name}/history.csv holds the same values and was left out"
 
 
 def test_nothing_but_logs_is_copied_and_nothing_is_left(
@@ -142,7 +145,7 @@ def test_an_archive_on_a_server_is_read(server: str, logs: Path) -> None:
 
 
 @pytest.mark.usefixtures("s3")
-@pytest.mark.parametrize("address", ["s3://mine/nowhere", "s3://theirs/runs", "{server}/nowhere.csv"])
+@pytest.mark.parametrize("address", ["s3://mine-0/nowhere", "s3://theirs/runs", "{server}/nowhere.csv"])
 def test_an_address_with_nothing_there_is_a_letter(
     address: str, server: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
