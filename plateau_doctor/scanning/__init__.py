@@ -67,8 +67,8 @@ class Scan:
         self._how = replace(how or How(), several=len(places) > 1, labels=labels)
         self._engine, self._journal, self._seen = engine or Engine(), journal, seen
         self._base = base_of(self._how) if journal else ""
-        self._read = Shelf().read if self._engine.here else read
         self._parts, problems = parts_of(places)
+        self._read = Shelf(self._parts).read if self._engine.here else read
         self._together: Together = together(
             self._parts, self._outlines(), self._how.several, self._reread, problems
         )

@@ -96,17 +96,14 @@ def test_no_curve_is_held_of_a_run_that_was_examined(sweep: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_the_parts_that_are_held_never_exceed_their_room(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shelf, "MOST_BYTES", 2_000)
-    held = shelf.Shelf()
+def test_no_more_than_two_parts_are_held(sweep: Path) -> None:
     whole, _ = parts.parts_of([Place(sweep)])
+    held = shelf.Shelf(whole)
     for part in whole:
         list(held.read(part, How()))
-        assert sum(one.size for one in held._held) <= 2_000
-    assert held._held
-    assert_same(scan_of([sweep]), [sweep])
+    assert list(held._held) == whole[:2] != whole
+    assert held.read(whole[0], How()) is not None
+    assert list(held._held) == whole[1:2]
 
 
 @pytest.mark.parametrize(
