@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,11 @@ import click
 from plateau_doctor import __version__
 from plateau_doctor.cli_config import Configured, config_of, config_options, settings_say
 from plateau_doctor.cli_gate import gate_options
+from plateau_doctor.cli_scan import engine_of, scan_options, scanned
 from plateau_doctor.console import (
     FINDINGS,
     FORMATS,
+    INTERRUPTED,
     OK,
     existing,
     roles_by_tag,
@@ -23,11 +26,13 @@ from plateau_doctor.console import (
     wants_color,
     write,
     write_all,
+    writer,
 )
 
 if TYPE_CHECKING:
     from plateau_doctor.config import Config
-    from plateau_doctor.examination import Examination
+    from plateau_doctor.examination import Examination, RunExamination
+    from plateau_doctor.gate import Gate
     from plateau_doctor.gating import Asked
     from plateau_doctor.rule import Rule
 
@@ -55,6 +60,11 @@ class Wanted:
     rule_folders: Sequence[str]
     color: str
     quiet: bool
+    jobs: int | None
+    runner: str
+    runner_options: Sequence[str]
+    resume: str | None
+    no_progress: bool
     config: str | None
     isolated: bool
     show_settings: bool
@@ -99,6 +109,7 @@ class Wanted:
     "--color", type=click.Choice(("auto", "always", "never")), default="auto", help="Default: auto."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but what was asked for with -o or --report.")
+@scan_options
 @config_options
 @click.pass_context
 def analyze(ctx: click.Context, /, **given: Any) -> int:
@@ -114,10 +125,13 @@ def analyze(ctx: click.Context, /, **given: Any) -> int:
         raise click.UsageError("--templates: no HTML page is asked for; add --html FILE.", ctx)
     rules, roles = _rules(wanted.rule_folders), roles_by_tag(wanted.tag_map)
     asked = _asked(wanted, config_of(ctx), rules)
-    found = _examined(wanted, rules, roles, asked)
+    found, stopped = _examined(wanted, rules, roles, asked, reports)
     for line in _stale(found, asked):
         click.echo(line, err=True)
     _written(found, wanted, reports)
+    if stopped:
+        click.echo(f"stopped: {len(found.runs):,} runs were examined and are told", err=True)
+        return INTERRUPTED
     if not found.runs:
         from plateau_doctor.letters import NothingToAnalyze
 
@@ -151,20 +165,59 @@ def _asked(wanted: Wanted, config: Config, rules: Sequence[Rule]) -> Asked:
     return asked
 
 
-def _examined(wanted: Wanted, rules: Sequence[Rule], roles: Mapping[str, str], asked: Asked) -> Examination:
-    from plateau_doctor import examination
-    from plateau_doctor.gating import gated
+def _examined(
+    wanted: Wanted,
+    rules: Sequence[Rule],
+    roles: Mapping[str, str],
+    asked: Asked,
+    reports: Sequence[tuple[str, str]],
+) -> tuple[Examination, bool]:
+    """Return what was found, gated, and whether Ctrl-C stopped it; JSON lines alone are written as runs come."""
+    from plateau_doctor.examination import Examination, fixes_named
+    from plateau_doctor.gating import gate_of, gated
+    from plateau_doctor.report.json import bare, last_lines, run_line
+    from plateau_doctor.scanning import How
 
-    found = examination.analyze(
-        existing(wanted.paths),
-        rules=rules,
-        tag_map=roles,
-        command=" ".join(["plateau-doctor", *sys.argv[1:]]),
-        version=__version__,
-        folder=str(Path.cwd()),
-    )
-    _check_tags(found, roles)
-    return gated(found, asked)
+    charts = "html" in (wanted.form, *(form for form, _ in reports))
+    streams = _streams(wanted, reports)
+    engine = engine_of(wanted.runner, wanted.jobs, wanted.runner_options)
+    bar = not (wanted.quiet or wanted.no_progress or (streams and sys.stdout.isatty()))
+    tags: set[str] = set()
+    gates: list[Gate] = []
+
+    with writer(wanted.output) if streams else nullcontext() as out:
+
+        def each(one: RunExamination) -> RunExamination:
+            tags.update(map(str, one.run.scalars["tag"]))
+            gates.append(gated(Examination((one,)), asked).gate)
+            if out is None:
+                return one
+            out(run_line(one))
+            return bare(one)
+
+        how = How(roles, tuple(wanted.rule_folders), __version__)
+        scan, runs, stopped = scanned(existing(wanted.paths), how, engine, wanted.resume, bar, each, charts)
+        found = Examination(
+            tuple(runs),
+            scan.problems,
+            fixes_named(runs),
+            command=" ".join(["plateau-doctor", *sys.argv[1:]]),
+            version=__version__,
+            families=scan.families,
+            causes=tuple(rule.cause for rule in rules),
+            folder=str(Path.cwd()),
+            gate=gate_of(gates, asked),
+        )
+        if out is not None:
+            out(last_lines(found))
+    if found.runs:
+        _check_tags(tags, roles)
+    return found, stopped
+
+
+def _streams(wanted: Wanted, reports: Sequence[tuple[str, str]]) -> bool:
+    """Whether all that is asked for can be written run by run, so that none has to be held."""
+    return wanted.form == "jsonl" and not reports and (wanted.output is not None or not wanted.quiet)
 
 
 def _stale(found: Examination, asked: Asked) -> list[str]:
@@ -181,7 +234,9 @@ def _written(found: Examination, wanted: Wanted, reports: Sequence[tuple[str, st
 
     templates = Path(wanted.templates) if wanted.templates else None
     colored = wanted.color == "always" or (wanted.color == "auto" and wanted.output is None and wants_color())
-    if wanted.output and wanted.form == "html":
+    if _streams(wanted, reports):
+        pass  # it was written as it came
+    elif wanted.output and wanted.form == "html":
         write_all(files(found, "html", Path(wanted.output), templates))
     elif not wanted.quiet or wanted.output:
         write(render(found, wanted.form, color=colored, templates=templates), wanted.output)
@@ -211,13 +266,12 @@ def _reports(wanted: Wanted) -> list[tuple[str, str]]:
     return pairs
 
 
-def _check_tags(found: Examination, tag_map: Mapping[str, str]) -> None:
+def _check_tags(tags: Collection[str], tag_map: Mapping[str, str]) -> None:
     """Refuse a --tag-map that names a tag which no run has."""
     from plateau_doctor.letters import UsageError, did_you_mean
 
-    tags = {str(tag) for one in found.runs for tag in one.run.scalars["tag"].unique()}
     for tag in tag_map:
-        if tag not in tags and found.runs:
+        if tag not in tags:
             raise UsageError(f"--tag-map: no run has a tag {tag!r}{did_you_mean(tag, sorted(tags))}")
 
 

@@ -17,7 +17,7 @@ __all__ = ["Configured", "config_of", "config_options", "settings_say"]
 
 # not for a file to set
 UNSET = ("config", "isolated", "show_settings", "write_baseline", "templates", "help")
-PATHS = ("rules", "baseline", "html", "output")
+PATHS = ("rules", "baseline", "html", "output", "resume")
 SOURCES = {
     ParameterSource.COMMANDLINE: "command line",
     ParameterSource.ENVIRONMENT: "environment",

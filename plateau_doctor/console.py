@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "wants_color",
     "write",
     "write_all",
+    "writer",
 ]
 
 OK, FINDINGS, USAGE, NOTHING, INTERNAL, INCONCLUSIVE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -31,14 +33,15 @@ FORMATS = (
 ROLE_ALIASES = {"lr": "learning_rate", "accuracy": "val_metric"}
 
 
-def existing(paths: Sequence[str]) -> list[Path]:
-    """Return the paths, each of which exists; a letter with the nearest name for one that does not."""
+def existing(paths: Sequence[str]) -> list[Path | str]:
+    """Return the paths, each of which exists, and addresses as they are; a letter with the nearest name otherwise."""
     from plateau_doctor.letters import UsageError
+    from plateau_doctor.readers.remote import is_remote
 
     for path in paths:
-        if not os.path.lexists(path):
+        if not is_remote(path) and not os.path.lexists(path):
             raise UsageError(f"no file or folder is called {path!r}{_neighbor(Path(path))}")
-    return [Path(path) for path in paths]
+    return [path if is_remote(path) else Path(path) for path in paths]
 
 
 def _neighbor(path: Path) -> str:
@@ -94,6 +97,21 @@ def write(text: str, path: str | None) -> None:
         return
     try:
         Path(path).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def writer(path: str | None) -> Iterator[Callable[[str], object]]:
+    """Give what writes text piece by piece, to stdout or to a file; a letter where that cannot be written."""
+    from plateau_doctor.letters import UsageError
+
+    if path is None:
+        yield sys.stdout.write
+        return
+    try:
+        with Path(path).open("w", encoding="utf-8") as stream:
+            yield stream.write
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plateau_doctor import fix, places, readers, rule
 from plateau_doctor.diagnosis import Diagnosis, diagnose, named
 from plateau_doctor.facts import Facts, Value, known_facts
+from plateau_doctor.facts.needs import NEEDS, was_logged
 from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.fix import Fix
 from plateau_doctor.gate import Gate
@@ -22,7 +23,18 @@ from plateau_doctor.trials.trial import Trial
 from plateau_doctor.trials.trouble import Silence
 from plateau_doctor.verdict import Verdict
 
-__all__ = ["Examination", "RunExamination", "analyze", "examine", "load_fixes", "load_rules"]
+__all__ = [
+    "Examination",
+    "RunExamination",
+    "analyze",
+    "examine",
+    "fixes_named",
+    "in_order",
+    "load_fixes",
+    "load_rules",
+    "placed",
+    "unused",
+]
 
 WORRIED: Collection[State] = ("plateaued", "diverged")
 
@@ -40,6 +52,7 @@ class RunExamination:
         diagnoses: Causes named, the likeliest first; empty for a healthy run.
         undetermined: None, or the look-alikes left when a stuck run has no cause above the threshold.
         missing: Logs that would decide, the cheapest first.
+        unlogged: Kinds of log that it does not have, by the keys of `NEEDS`.
         primary: Tag of the series the state was judged by, None without one.
         trials: Training runs made to test a fix.
         verdicts: What they came to, in the order the fixes were tried.
@@ -54,6 +67,7 @@ class RunExamination:
     diagnoses: tuple[Diagnosis, ...] = ()
     undetermined: tuple[str, ...] | None = None
     missing: tuple[Missing, ...] = ()
+    unlogged: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()
     primary: str | None = None
     trials: tuple[Trial, ...] = ()
@@ -131,16 +145,14 @@ def analyze(
         if isinstance(found, Problem):
             problems.append(found)
         else:
-            runs[_unused(found.name, runs)] = found
+            runs[unused(found.name, runs)] = found
     ordered = [runs[name] for name in sorted(runs)]
     siblings = find_siblings(ordered)
     examined = tuple(examine(run, chosen, siblings.get(i)) for i, run in enumerate(ordered))
-    fixes = load_fixes()
-    wanted = {f for one in examined for d in one.diagnoses for f in d.fixes}
     return Examination(
         examined,
-        tuple(sorted(problems, key=lambda p: (p.path, p.offset or 0, p.what))),
-        {name: fixes[name] for name in sorted(wanted)},
+        in_order(problems),
+        fixes_named(examined),
         command,
         version,
         tuple(dict.fromkeys(siblings[i].family for i in sorted(siblings))),
@@ -149,9 +161,14 @@ def analyze(
     )
 
 
-def examine(run: Run, rules: Sequence[Rule], siblings: Siblings | None = None) -> RunExamination:
-    """Say of one run how it stands and why; its siblings, where there are any, count as evidence."""
-    facts = Facts(run, siblings)
+def examine(
+    run: Run,
+    rules: Sequence[Rule],
+    siblings: Siblings | None = None,
+    beside: Mapping[str, Value] | None = None,
+) -> RunExamination:
+    """Say of one run how it stands and why; its siblings, or what they told, count as evidence."""
+    facts = Facts(run, siblings, beside)
     logged = facts.logged
     state: State = facts["state.name"]  # type: ignore[assignment]
     series = dict.fromkeys(
@@ -170,6 +187,7 @@ def examine(run: Run, rules: Sequence[Rule], siblings: Siblings | None = None) -
         diagnoses=found,
         undetermined=undetermined,
         missing=missing_logs(facts, ranked) if found or undetermined is not None else (),
+        unlogged=tuple(need for need in NEEDS if not was_logged(logged, need)),
         checked=_checked(facts, len(rules)) if judged and not found and undetermined is None else (),
         primary=logged.primary.tag if logged.primary else None,
     )
@@ -185,22 +203,39 @@ def load_fixes() -> Mapping[str, Fix]:
     return fix.load([places.rules_folder() / "fixes"])
 
 
+def placed(name: str, root: Path | str, several: bool) -> str:
+    """Return the name of a run found below `root`: where there are several roots, it begins with that of its own."""
+    home = Path(root).name
+    return f"{home}/{name}" if several and name != home else name
+
+
+def unused(name: str, taken: Collection[str]) -> str:
+    """Return the name, or the name with a number where two paths hold runs of one name."""
+    number = 2
+    free = name
+    while free in taken:
+        free = f"{name} ({number})"
+        number += 1
+    return free
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems in the order they are told: by file, and by place in it."""
+    return tuple(sorted(problems, key=lambda p: (p.path, p.offset or 0, p.what)))
+
+
+def fixes_named(runs: Iterable[RunExamination]) -> Mapping[str, Fix]:
+    """Return every fix that a diagnosis of these runs names, by id."""
+    fixes = load_fixes()
+    return {name: fixes[name] for name in sorted({f for one in runs for d in one.diagnoses for f in d.fixes})}
+
+
 def _read(paths: Sequence[Path | str], tag_map: Mapping[str, str] | None) -> Iterator[Run | Problem]:
     for path in paths:
         for found in readers.read(path, tag_map):
-            if isinstance(found, Run) and len(paths) > 1 and found.name != Path(path).name:
-                found = replace(found, name=f"{Path(path).name}/{found.name}")
+            if isinstance(found, Run):
+                found = replace(found, name=placed(found.name, path, len(paths) > 1))
             yield found
-
-
-def _unused(name: str, taken: Collection[str]) -> str:
-    """Return the name, or the name with a number where two paths hold runs of one name."""
-    number = 2
-    unused = name
-    while unused in taken:
-        unused = f"{name} ({number})"
-        number += 1
-    return unused
 
 
 def _headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:

@@ -64,7 +64,9 @@ def fingerprint(run: str, cause: str) -> str:
 
 
 def path_in(folder: str, source: str) -> tuple[str, bool]:
-    """Return a path from a folder, with forward slashes, and whether it lies below it."""
+    """Return a path from a folder, with forward slashes, and whether it lies below it; an address as it is."""
+    if "://" in source:
+        return source, False
     path = PurePath(source)
     if folder and path.is_absolute() and path.is_relative_to(folder):
         path = path.relative_to(folder)

@@ -15,15 +15,14 @@ from pathlib import Path
 from plateau_doctor.config import Suppression
 from plateau_doctor.diagnosis import Diagnosis
 from plateau_doctor.examination import Examination, RunExamination
-from plateau_doctor.facts import Logged
-from plateau_doctor.facts.needs import NEEDS, was_logged
+from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.findings import findings_of, fingerprint
 from plateau_doctor.gate import Gate, Lack, Waiver
 from plateau_doctor.letters import UsageError, did_you_mean
 from plateau_doctor.recorders.lines import framework_of, line_for
 from plateau_doctor.rule import Rule
 
-__all__ = ["Asked", "baseline_of", "check_asked", "gated", "read_baseline", "stale"]
+__all__ = ["Asked", "baseline_of", "check_asked", "gate_of", "gated", "read_baseline", "stale"]
 
 BASELINE_VERSION = 1
 
@@ -90,6 +89,17 @@ def gated(examination: Examination, asked: Asked) -> Examination:
     return replace(examination, gate=Gate(asked.fail_on, asked.min_confidence, tuple(waivers), tuple(lacks)))
 
 
+def gate_of(gates: Iterable[Gate], asked: Asked) -> Gate:
+    """Return the gate of an examination that was gated run by run."""
+    held = list(gates)
+    return Gate(
+        asked.fail_on,
+        asked.min_confidence,
+        tuple(waiver for gate in held for waiver in gate.waivers),
+        tuple(lack for gate in held for lack in gate.lacks),
+    )
+
+
 def stale(examination: Examination, asked: Asked) -> list[str]:
     """Return a line for each suppression that has expired, or that no finding needs any longer."""
     said = []
@@ -150,9 +160,6 @@ def _matches(one: Suppression, run: str, diagnosis: Diagnosis) -> bool:
 
 
 def _lacks(one: RunExamination, require: Sequence[str]) -> list[Lack]:
-    if not require:
-        return []
-    logged = Logged(one.run)
-    needs = {name: NEEDS[name].log for name in require if not was_logged(logged, name)}
-    framework = framework_of(one.run)
-    return [Lack(one.run.name, name, log, line_for(name, framework)) for name, log in needs.items()]
+    lacking = [name for name in require if name in one.unlogged]
+    framework = framework_of(one.run) if lacking else None
+    return [Lack(one.run.name, name, NEEDS[name].log, line_for(name, framework)) for name in lacking]

@@ -16,7 +16,7 @@ from pathlib import PurePath
 from plateau_doctor.names import Setting, canonical, settings_in, skeleton, unnamed_numbers
 from plateau_doctor.run import Run
 
-__all__ = ["families", "settings_of"]
+__all__ = ["Place", "families", "place_of", "settings_of"]
 
 MOST_KEYS = 4  # settings in which a sweep differs, beside the seed; more is a history of attempts
 FEWEST_LOGGED = 2  # settings that must be logged before a folder alone tells that runs belong together
@@ -39,8 +39,8 @@ _FILE_OF_ANY_RUN = re.compile(
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a run stands: its place in the family tree, and what it was set to."""
+class Place:
+    """Where a run stands: its place in the family tree, and what it was set to; small enough to keep of thousands."""
 
     logged: tuple[str, ...]
     tags: tuple[str, ...]
@@ -50,12 +50,11 @@ class _Place:
     settings: Mapping[str, Setting]
 
 
-def families(runs: Sequence[Run]) -> tuple[tuple[int, ...], ...]:
+def families(places: Sequence[Place]) -> tuple[tuple[int, ...], ...]:
     """Return the indexes of runs that are siblings, each group of two or more, in the order of the runs.
 
     One pass over the runs, whatever their number; no curve is looked at.
     """
-    places = [_place(run) for run in runs]
     having = [i for i, place in enumerate(places) if place.logged]
     found = [group for group in _grouped(places, having, lambda p: p.folder) if _alike(places, group)]
     left = sorted(set(range(len(places))).difference(*found))
@@ -63,6 +62,15 @@ def families(runs: Sequence[Run]) -> tuple[tuple[int, ...], ...]:
         # a long history of attempts is no sweep; seeds of one attempt are siblings all the same
         found += [group] if _alike(places, group) else _seeds(places, group)
     return tuple(sorted(map(tuple, found)))
+
+
+def place_of(run: Run) -> Place:
+    """Return where a run stands."""
+    where, logged, settings = _where(run), _logged(run), settings_of(run)
+    folder, _, name = where.rpartition("/")
+    keys = tuple(sorted(logged)) if len(logged) >= FEWEST_LOGGED else ()
+    task = tuple(sorted((key, str(value)) for key, value in settings.items() if key in TASK))
+    return Place(keys, _main_tags(run), task, skeleton(folder), skeleton(name), settings)
 
 
 def settings_of(run: Run) -> dict[str, Setting]:
@@ -107,14 +115,6 @@ def _where(run: Run) -> str:
     return (path.parent / f"{stem}{behind}").as_posix()
 
 
-def _place(run: Run) -> _Place:
-    where, logged, settings = _where(run), _logged(run), settings_of(run)
-    folder, _, name = where.rpartition("/")
-    keys = tuple(sorted(logged)) if len(logged) >= FEWEST_LOGGED else ()
-    task = tuple(sorted((key, str(value)) for key, value in settings.items() if key in TASK))
-    return _Place(keys, _main_tags(run), task, skeleton(folder), skeleton(name), settings)
-
-
 def _main_tags(run: Run) -> tuple[str, ...]:
     rows = run.scalars[["tag", "role"]].drop_duplicates("tag")
     for role in MAIN_ROLES:
@@ -125,7 +125,7 @@ def _main_tags(run: Run) -> tuple[str, ...]:
 
 
 def _grouped(
-    places: Sequence[_Place], members: Iterable[int], where: Callable[[_Place], Hashable]
+    places: Sequence[Place], members: Iterable[int], where: Callable[[Place], Hashable]
 ) -> list[list[int]]:
     """Return groups of two or more that logged the same series and settings, have one task and lie together."""
     groups: dict[Hashable, list[int]] = defaultdict(list)
@@ -135,7 +135,7 @@ def _grouped(
     return [group for group in groups.values() if len(group) >= 2]
 
 
-def _alike(places: Sequence[_Place], group: Sequence[int]) -> bool:
+def _alike(places: Sequence[Place], group: Sequence[int]) -> bool:
     """Whether runs differ in few settings, beside the seed; a setting that one lacks is no difference."""
     values: dict[str, set[Setting]] = defaultdict(set)
     for i in group:
@@ -144,7 +144,7 @@ def _alike(places: Sequence[_Place], group: Sequence[int]) -> bool:
     return sum(len(found) > 1 for key, found in values.items() if key != "seed") <= MOST_KEYS
 
 
-def _seeds(places: Sequence[_Place], group: Sequence[int]) -> list[list[int]]:
+def _seeds(places: Sequence[Place], group: Sequence[int]) -> list[list[int]]:
     """Return the parts of a group that differ in the seed alone, each with as many seeds as runs."""
     alike: dict[Hashable, list[int]] = defaultdict(list)
     for i in group:

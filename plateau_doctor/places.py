@@ -1,10 +1,10 @@
-"""Where rules/ and templates/ are: beside the package in a checkout, inside it in a wheel."""
+"""Where rules/ and templates/ are: beside the package in a checkout, inside it in a wheel; and the fitted weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["rules_folder", "templates_folder"]
+__all__ = ["rules_folder", "templates_folder", "weights_folder"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -17,6 +17,11 @@ def rules_folder() -> Path:
 def templates_folder() -> Path:
     """Return the folder of the report's templates."""
     return _folder("templates")
+
+
+def weights_folder() -> Path:
+    """Return the folder of the fitted weights."""
+    return _PACKAGE / "fitted"
 
 
 def _folder(name: str) -> Path:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plateau_doctor import places
 from plateau_doctor.facts import Facts
 from plateau_doctor.facts.needs import was_logged
 from plateau_doctor.trees import Trees
@@ -267,7 +268,7 @@ def level_of(facts: Facts) -> str:
 @cache
 def shipped() -> Weights:
     """Return the weights that ship with the package."""
-    return Weights.read(Path(__file__).parent / "fitted")
+    return Weights.read(places.weights_folder())
 
 
 def probability(log_odds: float) -> float:

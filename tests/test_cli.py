@@ -195,7 +195,7 @@ def test_a_tag_map_gives_an_unknown_tag_its_role(tmp_path: Path, capsys: pytest.
 def test_an_internal_error_is_one_line_and_exits_4(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("plateau_doctor.examination.analyze", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("plateau_doctor.scanning.Scan", lambda *_, **__: 1 / 0)
     assert _run(["analyze", str(EXAMPLES / "healthy")]) == INTERNAL
     assert "ZeroDivisionError" in said(capsys)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from plateau_doctor.facts.logged import Logged
-from plateau_doctor.facts.needs import was_logged
+from plateau_doctor.facts.needs import BESIDE, was_logged
 from plateau_doctor.facts.registry import REGISTRY, Fact, Value
 from plateau_doctor.run import Run
 from plateau_doctor.siblings import Siblings
@@ -25,14 +25,16 @@ class Facts(Mapping[str, Value]):
     """The facts of one run: a lazy, cached mapping from name to number, text, flag or None.
 
     None means that the log does not tell; NaN and Inf never appear. What siblings tell (`siblings.*`) is None
-    without them.
+    without them. Where the siblings lie elsewhere, `beside` says what they tell (`facts.siblings.told_by`).
     """
 
-    def __init__(self, run: Run, siblings: Siblings | None = None) -> None:
+    def __init__(
+        self, run: Run, siblings: Siblings | None = None, beside: Mapping[str, Value] | None = None
+    ) -> None:
         self.logged = Logged(run, siblings)
         self._known = known_facts()
-        self._values: dict[str, Value] = {}
-        self._logged: dict[str, bool] = {}
+        self._values: dict[str, Value] = {name: _clean(value) for name, value in (beside or {}).items()}
+        self._logged: dict[str, bool] = {} if beside is None else {BESIDE: True}
 
     def __getitem__(self, name: str) -> Value:
         try:

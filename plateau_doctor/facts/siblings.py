@@ -6,19 +6,21 @@ What a sibling did with one setting changed is the nearest to an experiment that
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import first_level, last_level, state_name
 from plateau_doctor.facts.needs import BESIDE
 from plateau_doctor.facts.rate import peak_rate
-from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.kinship import families, settings_of
-from plateau_doctor.run import Run
+from plateau_doctor.facts.registry import REGISTRY, Value, fact
+from plateau_doctor.kinship import Place, families, place_of, settings_of
+from plateau_doctor.run import Run, scalar_frame
 from plateau_doctor.siblings import Family, Siblings
 from plateau_doctor.summary import Seeds, Summary, of_one_scale
 
-__all__ = ["find_siblings", "summary_of"]
+__all__ = ["find_siblings", "siblings_of", "summary_of", "told_by"]
+
+_NO_RUN = Run("", "", "", scalar_frame([]))
 
 
 def find_siblings(runs: Sequence[Run]) -> dict[int, Siblings]:
@@ -26,14 +28,25 @@ def find_siblings(runs: Sequence[Run]) -> dict[int, Siblings]:
 
     Curves are looked at only where runs lie together, once for each run.
     """
+    return siblings_of([place_of(run) for run in runs], lambda i: summary_of(Logged(runs[i])))
+
+
+def siblings_of(places: Sequence[Place], summary: Callable[[int], Summary]) -> dict[int, Siblings]:
+    """Return the same of runs that stand at these places; `summary` gives that of the run at a place of the list."""
     found: dict[int, Siblings] = {}
-    for group in families(runs):
-        summaries = [summary_of(Logged(runs[i])) for i in group]
+    for group in families(places):
+        summaries = [summary(i) for i in group]
         chosen = of_one_scale(summaries)
         if len(chosen) >= 2:
             family = Family([summaries[k] for k in chosen])
             found |= {group[k]: Siblings(family, summaries[k]) for k in chosen}
     return found
+
+
+def told_by(siblings: Siblings) -> dict[str, Value]:
+    """Return the facts that a run's siblings tell, by name: all that has to be known of them to diagnose the run."""
+    logged = Logged(_NO_RUN, siblings)  # these facts look at nothing but the siblings
+    return {name: one.compute(logged) for name, one in REGISTRY.items() if one.needs == BESIDE}
 
 
 def summary_of(logged: Logged) -> Summary:

@@ -14,7 +14,7 @@ from plateau_doctor.readers.small_files import read_event_files
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["NAME", "ORDER", "read", "sniff"]
+__all__ = ["NAME", "ORDER", "read", "sniff", "together"]
 
 NAME = "tensorboard"
 ORDER = 1  # asked first: a checksum in the first bytes tells it from any other
@@ -34,6 +34,12 @@ def sniff(path: Path, head: bytes) -> bool:
     return "tfevents" in path.name and path.suffix.lower() not in OTHER_FORMATS
 
 
+def together(paths: Sequence[Path]) -> list[list[Path]]:
+    """Return the files of folders that may be parts of one run, group by group."""
+    folders = _by_folder(paths)
+    return [[path for folder in family for path in folders[folder]] for family in families(folders)]
+
+
 def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     """Yield the runs that the event files at `paths` are of, and a Problem for each file that is of none.
 
@@ -41,9 +47,7 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
         paths: All event files below `root`.
         root: What the user named; runs are called by their place in it.
     """
-    folders: dict[Path, list[Path]] = {}
-    for path in sorted(set(paths)):
-        folders.setdefault(path.parent, []).append(path)
+    folders = _by_folder(paths)
     grouped = families(folders)
     everything = _read_all([path for family in grouped for folder in family for path in folders[folder]])
     for family in grouped:
@@ -58,6 +62,13 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             files[folder].sort(key=lambda file: file.order)
         for home, parts in parts_of_runs(files).items():
             yield from _run_or_problems(home, parts, root)
+
+
+def _by_folder(paths: Sequence[Path]) -> dict[Path, list[Path]]:
+    folders: dict[Path, list[Path]] = {}
+    for path in sorted(set(paths)):
+        folders.setdefault(path.parent, []).append(path)
+    return folders
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[EventFile | Problem]:

@@ -10,7 +10,7 @@ from plateau_doctor.readers.json_text import curves_of_records, numbers_of, pars
 from plateau_doctor.readers.texts import as_utf8, name_below, text_in
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["NAME", "ORDER", "read", "sniff"]
+__all__ = ["NAME", "ORDER", "read", "sniff", "together"]
 
 NAME = "huggingface"
 ORDER = 10
@@ -26,6 +26,14 @@ def sniff(path: Path, head: bytes) -> bool:
     )
 
 
+def together(paths: Sequence[Path]) -> list[list[Path]]:
+    """Return the states of one run, group by group."""
+    homes: dict[Path, list[Path]] = {}
+    for path in sorted(paths):
+        homes.setdefault(_home(path), []).append(path)
+    return list(homes.values())
+
+
 def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     """Yield one Run a training; of several checkpoints of one run the longest is kept."""
     longest: dict[Path, tuple[int, Run, list[str]]] = {}
@@ -34,7 +42,7 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
         if isinstance(one, Problem):
             yield one
             continue
-        home = path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent
+        home = _home(path)
         size, kept, left = longest.get(home, (-1, one, []))
         if len(one.scalars) >= size:
             longest[home] = (len(one.scalars), one, [*left, *([kept.source] if size >= 0 else [])])
@@ -47,6 +55,11 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             else {}
         )
         yield dataclasses.replace(run, reasons=said)
+
+
+def _home(path: Path) -> Path:
+    """Return the folder of the run that a state is of: a checkpoint's lies one deeper."""
+    return path.parent.parent if path.parent.name.startswith("checkpoint-") else path.parent
 
 
 def _run(path: Path, root: Path) -> Run | Problem:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,33 @@ import pandas as pd
 
 from plateau_doctor.run import Run
 
-__all__ = ["joined"]
+__all__ = ["Losses", "Sketch", "copies", "joined", "losses_of", "sketch_of"]
 
 Losses = Mapping[str, list[np.ndarray]]
-Key = tuple[str, str, int, str]
 ROLES = ("val_loss", "train_loss")
 HEAD = 16
 FEWEST_POINTS = 3
 AGREE = 0.9
 TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What tells which runs may be copies of one another, small enough to keep of thousands.
+
+    Attributes:
+        name: Name of the run.
+        source: Where it was read from.
+        folder: The folder it lies in.
+        size: How much it logged: tags and histograms; of copies the one with the most is kept.
+        keys: A mark for each of the first values of its losses: those of two logs of one run are nearly all the same.
+    """
+
+    name: str
+    source: str
+    folder: str
+    size: int
+    keys: tuple[int, ...]
 
 
 def joined(runs: Iterable[Run]) -> list[Run]:
@@ -31,33 +51,59 @@ def joined(runs: Iterable[Run]) -> list[Run]:
     """
     runs = list(runs)
     together = Counter(map(_folder, runs))
-    alone = [run for run in runs if together[_folder(run)] == 1]
-    runs = [run for run in runs if together[_folder(run)] > 1]
-    kept: list[Run] = []
-    losses: list[Losses] = []  # of those kept
-    seen: dict[Key, list[int]] = {}  # which of those kept begin with a value like this one
-    for run in sorted(
-        runs, key=lambda run: (-run.scalars["tag"].nunique() - len(run.histograms), run.source)
-    ):
-        mine = _losses(run)
-        keys = _keys(run, mine)
-        alike = Counter(i for key in keys for i in seen.get(key, ()) if kept[i].source != run.source)
-        likely = sorted(i for i, hits in alike.items() if hits >= max(1, len(keys) // 8))
-        twin = next((i for i in likely if _same_values(mine, losses[i])), None)
-        if twin is None:
-            for key in keys:
-                seen.setdefault(key, []).append(len(kept))
-            kept.append(run)
-            losses.append(mine)
-        else:
-            other = kept[twin]
-            why = f"{run.source} holds the same values and was left out"
-            said = {**other.reasons, "joined": "; ".join(filter(None, [other.reasons.get("joined"), why]))}
-            kept[twin] = dataclasses.replace(other, reasons=said, problems=(*other.problems, *run.problems))
-    return sorted([*alone, *kept], key=lambda run: run.name)
+    losses: list[Losses] = [losses_of(run) if together[_folder(run)] > 1 else {} for run in runs]
+    sketches = [sketch_of(run, held) for run, held in zip(runs, losses, strict=True)]
+    return [
+        _with_copies(runs[i], [runs[k] for k in left]) for i, left in copies(sketches, losses.__getitem__)
+    ]
 
 
-def _losses(run: Run) -> Losses:
+def copies(sketches: Sequence[Sketch], losses: Callable[[int], Losses]) -> list[tuple[int, list[int]]]:
+    """Return (run kept, its copies) by their places in `sketches`, in the order of the names.
+
+    Args:
+        sketches: One a run.
+        losses: The losses of the run at a place, asked for of those that are likely copies alone.
+    """
+    together = Counter(one.folder for one in sketches)
+    kept = [i for i, one in enumerate(sketches) if together[one.folder] == 1]
+    several = [i for i, one in enumerate(sketches) if together[one.folder] > 1]
+    left: dict[int, list[int]] = {}
+    rank: dict[int, int] = {}  # of those kept, the first one first
+    seen: dict[tuple[str, int], list[int]] = {}  # which of those kept begin with a value like this one
+    for i in sorted(several, key=lambda i: (-sketches[i].size, sketches[i].source)):
+        one = sketches[i]
+        alike = Counter(
+            k for key in one.keys for k in seen.get((one.folder, key), ()) if sketches[k].source != one.source
+        )
+        likely = [k for k, hits in alike.items() if hits >= max(1, len(one.keys) // 8)]
+        twin = next(
+            (k for k in sorted(likely, key=rank.__getitem__) if _same_values(losses(i), losses(k))), None
+        )
+        if twin is not None:
+            left.setdefault(twin, []).append(i)
+            continue
+        for key in one.keys:
+            seen.setdefault((one.folder, key), []).append(i)
+        rank[i] = len(kept)
+        kept.append(i)
+    return [(i, left.get(i, [])) for i in sorted(kept, key=lambda i: sketches[i].name)]
+
+
+def sketch_of(run: Run, losses: Losses) -> Sketch:
+    """Return the sketch of a run with these losses."""
+    keys = [
+        zlib.crc32(f"{role} {place} {value:.2e}".encode())
+        for role, curves in losses.items()
+        for curve in curves
+        for place, value in enumerate(curve[:HEAD].tolist())
+        if math.isfinite(value)
+    ]
+    size = run.scalars["tag"].nunique() + len(run.histograms)
+    return Sketch(run.name, run.source, _folder(run), size, tuple(keys))
+
+
+def losses_of(run: Run) -> Losses:
     """Return the values of each tag of the two losses, by role."""
     roles, tags, values = (run.scalars[name].to_numpy() for name in ("role", "tag", "value"))
     found: dict[str, list[np.ndarray]] = {role: [] for role in ROLES}
@@ -74,19 +120,13 @@ def _folder(run: Run) -> str:
     return str(source if source.is_dir() else source.parent)
 
 
-def _keys(run: Run, losses: Losses) -> list[Key]:
-    """Return a mark for each of the first values: those of two logs of one run are nearly all the same.
-
-    Only runs that share some are compared, so that a folder of thousands takes seconds.
-    """
-    folder = _folder(run)
-    return [
-        (folder, role, place, f"{value:.2e}")
-        for role, curves in losses.items()
-        for curve in curves
-        for place, value in enumerate(curve[:HEAD].tolist())
-        if math.isfinite(value)
-    ]
+def _with_copies(run: Run, copies: Sequence[Run]) -> Run:
+    if not copies:
+        return run
+    why = [f"{copy.source} holds the same values and was left out" for copy in copies]
+    said = {**run.reasons, "joined": "; ".join(filter(None, [run.reasons.get("joined"), *why]))}
+    problems = (*run.problems, *(problem for copy in copies for problem in copy.problems))
+    return dataclasses.replace(run, reasons=said, problems=problems)
 
 
 def _same_values(one: Losses, other: Losses) -> bool:

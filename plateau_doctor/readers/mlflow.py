@@ -9,7 +9,7 @@ from pathlib import Path
 from plateau_doctor.readers.texts import clipped, few, text_in, writable
 from plateau_doctor.run import Problem, Run, scalar_frame
 
-__all__ = ["NAME", "ORDER", "read", "sniff"]
+__all__ = ["NAME", "ORDER", "read", "sniff", "together"]
 
 NAME = "mlflow"
 ORDER = 40
@@ -26,12 +26,14 @@ def sniff(path: Path, head: bytes) -> bool:
     return kind == "params" and (home / "metrics").is_dir() and 0 < len(head) <= LONGEST_PARAMETER
 
 
+def together(paths: Sequence[Path]) -> list[list[Path]]:
+    """Return the files of one run, folder by folder."""
+    return [files for _, files in _by_run(paths)]
+
+
 def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     """Yield one Run a run folder, its parameters as settings."""
-    folders: dict[Path, list[Path]] = {}
-    for path in paths:
-        folders.setdefault(_home(path)[0], []).append(path)
-    for folder, files in sorted(folders.items()):
+    for folder, files in _by_run(paths):
         rows: list[dict[str, object]] = []
         settings: dict[str, float | str | bool] = {}
         problems: list[Problem] = []
@@ -58,6 +60,13 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
             yield from problems or [
                 Problem(str(folder), "not a training log", "its metrics folder holds no values")
             ]
+
+
+def _by_run(paths: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
+    folders: dict[Path, list[Path]] = {}
+    for path in paths:
+        folders.setdefault(_home(path)[0], []).append(path)
+    return sorted(folders.items())
 
 
 def _home(path: Path) -> tuple[Path, str]:

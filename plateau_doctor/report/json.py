@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from plateau_doctor.examination import RunExamination
 from plateau_doctor.findings import findings_of
 from plateau_doctor.report.words import place_of
+from plateau_doctor.run import Run, histogram_frame, scalar_frame
 
 if TYPE_CHECKING:
     from plateau_doctor.diagnosis import Diagnosis, Evidence
-    from plateau_doctor.examination import Examination, RunExamination
+    from plateau_doctor.examination import Examination
     from plateau_doctor.plateau import Plateau
     from plateau_doctor.run import Problem
     from plateau_doctor.trials.trial import Trial
     from plateau_doctor.verdict import Verdict
 
-__all__ = ["SCHEMA_VERSION", "render", "render_lines", "to_json"]
+__all__ = ["SCHEMA_VERSION", "bare", "last_lines", "render", "render_lines", "run_line", "to_json"]
 
 SCHEMA_VERSION = 1
 Json = dict[str, Any]
+NO_SCALARS, NO_HISTOGRAMS, NO_BINS = scalar_frame([]), histogram_frame([]), np.empty((0, 3))
 
 
 def render(examination: Examination) -> str:
@@ -32,8 +38,7 @@ def render(examination: Examination) -> str:
 def to_json(examination: Examination) -> Json:
     """Return plain dicts, lists, texts and finite numbers; NaN and Inf are None."""
     return {
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "plateau-doctor", "version": examination.version},
+        **_head(examination),
         "runs": [_run(one) for one in examination.runs],
         "problems": _problems(examination.problems),
         "gate": _gate(examination),
@@ -42,11 +47,37 @@ def to_json(examination: Examination) -> Json:
 
 def render_lines(examination: Examination) -> str:
     """Return JSON lines: one for each run, one for each problem, and a last one with the gate."""
-    whole = to_json(examination)
-    lines: list[Json] = [{"run": run} for run in whole["runs"]]
-    lines += [{"problem": problem} for problem in whole["problems"]]
-    lines.append({key: whole[key] for key in ("schema_version", "tool", "gate")})
-    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
+    return "".join(map(run_line, examination.runs)) + last_lines(examination)
+
+
+def run_line(one: RunExamination) -> str:
+    """Return the line of one run, which needs no other."""
+    return _line({"run": _run(one)})
+
+
+def last_lines(examination: Examination) -> str:
+    """Return the lines behind those of the runs; of these the bare ones are enough."""
+    lines: list[Json] = [{"problem": problem} for problem in _problems(examination.problems)]
+    lines.append({**_head(examination), "gate": _gate(examination)})
+    return "".join(map(_line, lines))
+
+
+def bare(one: RunExamination) -> RunExamination:
+    """Return what the last line and the gate need of a run that was written: its causes, without evidence."""
+    run = Run(one.run.name, one.run.source, one.run.format, NO_SCALARS, NO_HISTOGRAMS, NO_BINS)
+    causes = tuple(replace(diagnosis, evidence=()) for diagnosis in one.diagnoses)
+    return RunExamination(run, one.state, one.headline, diagnoses=causes)
+
+
+def _line(line: Json) -> str:
+    return json.dumps(line, allow_nan=False) + "\n"
+
+
+def _head(examination: Examination) -> Json:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "plateau-doctor", "version": examination.version},
+    }
 
 
 def _gate(examination: Examination) -> Json:

@@ -1,17 +1,47 @@
-"""Arms on a Ray cluster: one that runs already, by address, or one that Ray starts on this machine.
+"""A Ray cluster: one that runs already, by address, or one that Ray starts on this machine.
 
-The trial folder and the script must be at the same place on every node, and plateau-doctor installed there.
+What it reads and writes must be at the same place on every node, and plateau-doctor installed there.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
+from typing import Any
 
 from plateau_doctor.letters import UsageError
 from plateau_doctor.runners.process import GRACE, Ended, Job, execute
 
-__all__ = ["Ray"]
+__all__ = ["Ray", "connected", "registered"]
+
+
+def connected(address: str | None = None) -> Any:
+    """Connect to a cluster and return the module `ray`.
+
+    Args:
+        address: Of a cluster that runs; that of RAY_ADDRESS, else one of this machine, when None.
+
+    Raises:
+        UsageError: Ray is not installed, or there is no cluster at the address.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UsageError("--runner ray needs Ray: pip install 'plateau-doctor[ray]'") from None
+    where = address or os.environ.get("RAY_ADDRESS")
+    try:
+        ray.init(where, ignore_reinit_error=True, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UsageError(f"no Ray cluster answers at {where}: {error}") from None
+    return ray
+
+
+def registered() -> str:
+    """Make Ray known to joblib, and return the name of its back-end there."""
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    return "ray"
 
 
 class Ray:
@@ -26,15 +56,7 @@ class Ray:
     """
 
     def __init__(self, address: str | None = None, gpus: float | None = None) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise UsageError("--runner ray needs Ray: pip install 'plateau-doctor[ray]'") from None
-        where = address or os.environ.get("RAY_ADDRESS")
-        try:
-            ray.init(where, ignore_reinit_error=True, log_to_driver=False, configure_logging=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UsageError(f"no Ray cluster answers at {where}: {error}") from None
+        ray = connected(address)
         self._ray = ray
         there = ray.cluster_resources()
         has = int(there.get("GPU", 0))

@@ -1,13 +1,11 @@
 """The journal of a trial folder: one line of JSON for each arm that ended, so that a killed verification resumes.
 
-A line is written whole or not at all: one `write` to a file opened for appending, then fsync. A last line that was
-cut, as by a full disk, is passed over. The folder is held by one verification at a time.
+The folder is held by one verification at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -17,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from plateau_doctor.ledger import append, held
 from plateau_doctor.letters import UsageError
 from plateau_doctor.trials.trial import Arm, Trainer, Trial, run_in
 
@@ -82,16 +81,10 @@ class Journal:
         Raises:
             UsageError: The disk is full, or the folder was taken away.
         """
-        content = json.dumps(line).encode() + b"\n"
         try:
-            written = os.write(self._descriptor, content)
-            os.fsync(self._descriptor)
+            append(self._descriptor, line)
         except OSError as error:
             raise _refused(self.folder, error) from None
-        if written < len(content):
-            raise UsageError(
-                f"{self.folder}: the disk is full; what ended before is kept, run the same command again"
-            )
 
     def _ended(self) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -112,17 +105,11 @@ def opened(folder: Path) -> Journal:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / README).exists():
             (folder / README).write_text(ABOUT, encoding="utf-8")
-        descriptor = os.open(folder / JOURNAL, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = held(folder / JOURNAL)
+    except BlockingIOError:
+        raise UsageError(f"{folder}: another verification is at work in this folder; give --folder") from None
     except OSError as error:
         raise _refused(folder, error) from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise UsageError(f"{folder}: another verification is at work in this folder; give --folder") from None
-    end = os.lseek(descriptor, 0, os.SEEK_END)
-    if end and os.pread(descriptor, 1, end - 1) != b"\n":
-        os.write(descriptor, b"\n")  # a line that was cut must not swallow the next
     return Journal(folder, descriptor)
 
 

@@ -23,8 +23,7 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-from plateau_doctor import readers
-from plateau_doctor.readers import read
+from plateau_doctor.readers import read, survey
 from plateau_doctor.run import Problem, Run
 
 EVENTS = "events.out.tfevents.1"
@@ -338,14 +337,14 @@ def test_a_file_that_vanishes_before_it_is_read_is_named(
         "train.log": "step 1: train loss 2\n" * 5,
     }
     path = put(tmp_path, name, contents.get(name, record(VERSION.SerializeToString())))
-    sniffed = readers._format_of
+    sniffed = survey._format_of
 
     def sniff_and_remove(file: Path, asked_for: bool):
         answer = sniffed(file, asked_for)
         path.unlink()
         return answer
 
-    monkeypatch.setattr(readers, "_format_of", sniff_and_remove)
+    monkeypatch.setattr(survey, "_format_of", sniff_and_remove)
     assert "No such file" in named(tmp_path)
 
 

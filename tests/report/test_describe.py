@@ -10,7 +10,7 @@ import samples
 from plateau_doctor.condition import Condition
 from plateau_doctor.report import describe, explain_cause, explain_fix
 from plateau_doctor.rule import Rule, Sign
-from plateau_doctor.run import Problem
+from plateau_doctor.run import Problem, Run, scalar_frame
 
 PROBLEM = Problem("logs/b.csv", "empty file", "it has no bytes")
 
@@ -37,7 +37,14 @@ def test_the_description_is_json_too():
     whole = json.loads(describe([run, PROBLEM], "json"))
     assert whole["runs"][0]["settings"] == {"lr": None, "nesterov": True}
     assert whole["runs"][0]["tags"][0]["role"] == "train_loss"
-    assert whole["problems"] == [{"path": "logs/b.csv", "what": "empty file", "why": "it has no bytes"}]
+    told = {
+        "path": "logs/b.csv",
+        "what": "empty file",
+        "why": "it has no bytes",
+        "offset": None,
+        "length": None,
+    }
+    assert whole["problems"] == [told]
 
 
 def test_a_hostile_tag_is_described_as_text():
@@ -74,3 +81,35 @@ def test_a_fix_is_explained_with_all_its_code():
     assert "model.optimizer.learning_rate" in text
     assert "    group['lr'] *= 0.1" in text
     assert "arXiv:1506.01186" in text
+
+
+def test_why_logs_were_joined_is_told():
+    why = "history.csv holds the same values and was left out"
+    run = dataclasses.replace(samples.stuck().run, reasons={"joined": why})
+    assert f"joined: {why}" in describe([run])
+    assert json.loads(describe([run], "json"))["runs"][0]["notes"] == [f"joined: {why}"]
+
+
+def test_a_gap_is_told_with_its_place():
+    run = dataclasses.replace(
+        samples.stuck().run, problems=(Problem("a", "bytes that are no record", "cut", 88, 13),)
+    )
+    (told,) = json.loads(describe([run], "json"))["runs"][0]["problems"]
+    assert (told["offset"], told["length"]) == (88, 13)
+    assert "88" in describe([run])
+
+
+def test_siblings_are_told_with_what_they_differ_in():
+    rows = [{"tag": "loss", "role": "train_loss", "step": i, "value": 2 - i / 20} for i in range(30)]
+    runs = [
+        Run(f"lr{lr}_seed{seed}", f"logs/lr{lr}_seed{seed}", "csv", scalar_frame(rows))
+        for lr in (0.01, 0.1)
+        for seed in (0, 1)
+    ]
+    text = describe(runs)
+    assert (
+        "siblings: lr0.01_seed0, lr0.01_seed1, lr0.1_seed0, lr0.1_seed1; they differ in learning_rate, seed"
+        in text
+    )
+    (told,) = json.loads(describe(runs, "json"))["siblings"]
+    assert told["differ_in"] == ["learning_rate", "seed"]
