@@ -17,7 +17,7 @@ import pandas as pd
 
 from plateau_doctor.readers.joined import joined
 from plateau_doctor.readers.remote import Place, at_hand, shown, shown_run
-from plateau_doctor.readers.survey import Unit, formats, read_units, survey
+from plateau_doctor.readers.survey import Unit, formats, read_units, surveyed
 from plateau_doctor.readers.texts import clipped
 from plateau_doctor.roles import roles_of
 from plateau_doctor.run import Problem, Run
@@ -46,7 +46,7 @@ def read(path: Path | str, tag_map: Mapping[str, str] | None = None) -> Iterator
 
 
 def _read(place: Place, tag_map: Mapping[str, str] | None) -> Iterator[Run | Problem]:
-    found = survey(place.path)
+    found = surveyed(place.path)
     yield from (*place.problems, *found.problems)
     runs: list[Run] = []
     for one in read_with_roles(found.units, tag_map):

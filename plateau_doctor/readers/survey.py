@@ -15,7 +15,7 @@ from types import ModuleType
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["Survey", "Unit", "formats", "may_be_log", "read_units", "survey"]
+__all__ = ["Survey", "Unit", "formats", "may_be_log", "read_units", "surveyed"]
 
 HERE = str(Path(__file__).parent)
 HEAD = 65_536
@@ -50,7 +50,7 @@ class Survey:
     problems: tuple[Problem, ...]
 
 
-def survey(place: Path) -> Survey:
+def surveyed(place: Path) -> Survey:
     """Look at the beginning of every file at or below a path.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plateau_doctor.readers.remote import Label, Place, labeled, shown
-from plateau_doctor.readers.survey import Unit, survey
+from plateau_doctor.readers.survey import Unit, surveyed
 from plateau_doctor.run import Problem
 
 __all__ = ["Part", "parts_of"]
@@ -45,7 +45,7 @@ def parts_of(places: Sequence[Place]) -> tuple[list[Part], list[Problem]]:
     parts: list[Part] = []
     problems: list[Problem] = []
     for root, place in enumerate(places):
-        found = survey(place.path)
+        found = surveyed(place.path)
         problems += [*place.problems, *(shown(problem, place.labels) for problem in found.problems)]
         parts += _cut(root, sorted(found.units, key=lambda unit: str(unit.paths[0])), place.labels)
     return parts, problems

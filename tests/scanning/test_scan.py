@@ -244,4 +244,4 @@ def test_an_engine_that_is_not_installed_is_a_letter(
 
 def test_the_survey_of_a_folder_names_what_is_no_log(sweep: Path) -> None:
     (sweep / "cut.jsonl").write_text("")
-    assert [problem.why for problem in survey.survey(sweep).problems] == ["the file is empty"]
+    assert [problem.why for problem in survey.surveyed(sweep).problems] == ["the file is empty"]
