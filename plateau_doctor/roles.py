@@ -56,6 +56,9 @@ WHOLE = frozenset("norm norms total global l2 all overall model".split())
 NEVER = frozenset("time seconds eta sec fps memory mem gpu cpu lr0x hp".split())
 
 LONG = 200  # characters of a tag that is not worth remembering
+_NUMBER = re.compile(
+    r"[0-9]{3,}"
+)  # no rule tells such numbers apart, and a log may have thousands: layer1742/norm
 
 _LAYERED = re.compile(
     r"(?P<what>grad(?:ient)?s?(?:_[0-9.]+)?(?:[_-]?norms?)?|weights?[_-]?norms?|param(?:eter)?s?[_-]?norms?|update[_-]?ratios?)"
@@ -82,7 +85,7 @@ def role_of(tag: str, tag_map: Mapping[str, str] | None = None) -> tuple[str | N
     """Return the role of one tag, and why; `tag_map` is tag -> role and overrules the table."""
     if tag_map and tag in tag_map:
         return tag_map[tag], "given by --tag-map"
-    return _role_of(tag) if len(tag) > LONG else _remembered(tag)
+    return _role_of(tag) if len(tag) > LONG else _remembered(_NUMBER.sub("100", tag))
 
 
 @lru_cache(maxsize=1 << 14)

@@ -56,7 +56,9 @@ class Problem:
 
 @cache
 def _no_histograms() -> pd.DataFrame:
-    return _typed(pd.DataFrame(), HISTOGRAM_COLUMNS, {"first_bin": 0, "n_bins": 0})
+    return _typed(
+        pd.DataFrame(), HISTOGRAM_COLUMNS, {"first_bin": 0, "n_bins": 0}
+    ).copy()  # columns of a kind joined
 
 
 @dataclass(frozen=True, eq=False)

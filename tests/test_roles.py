@@ -2,7 +2,7 @@
 
 import pytest
 
-from plateau_doctor.roles import ROLES, higher_is_better, rank_of, role_of, roles_of
+from plateau_doctor.roles import ROLES, _role_of, higher_is_better, rank_of, role_of, roles_of
 
 NAMES = {
     "train_loss": "loss train_loss train/box_loss total_loss train/loss train_loss_step train_loss_epoch main/loss trl "
@@ -70,3 +70,11 @@ def test_an_unknown_name_has_no_role_and_a_reason() -> None:
     role, why = role_of("zorp")
     assert role is None
     assert why
+
+
+@pytest.mark.parametrize(
+    "name",
+    "layer{}/norm map{} top{} lr{} lr/pg{} f1/{} acc_{} loss_{} l{} {} ap{} map50_{} weight_norm/{}".split(),
+)
+def test_no_rule_tells_numbers_of_three_digits_apart(name: str) -> None:
+    assert _role_of(name.format("100")) == _role_of(name.format("4711"))

@@ -82,7 +82,7 @@ def _scalars(columns: Mapping[str, Column], size: int) -> tuple[pd.DataFrame, di
         "epoch": _in_each(epochs, logged),
         "wall_time": _in_each(clocks, logged),
         "value": values,
-        "segment": _in_each(segment, logged),
+        "segment": _in_each(segment, logged) if segment[-1] else np.zeros(len(values), dtype=np.int64),
         "live": np.concatenate([_live(steps[rows], segment[rows]) for rows in logged])
         if segment[-1]
         else np.ones(len(values), dtype=bool),
@@ -116,6 +116,8 @@ def _column(columns: Iterable[str], names: tuple[str, ...]) -> str | None:
 def _filled(column: Column, size: int) -> np.ndarray:
     """Return an axis without holes: a blank cell takes the value of the row before, the first ones of the next."""
     logged, values = column
+    if len(logged) == size and not np.isnan(values).any():
+        return values
     dense = np.full(size, np.nan)
     dense[logged] = values
     return pd.Series(dense).ffill().bfill().fillna(0.0).to_numpy(dtype=float)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from plateau_doctor.readers.batches import Batch
 from plateau_doctor.readers.bulk.usual import Usual, taken_at_once
 from plateau_doctor.readers.event_rows import Collected, Rows
 from plateau_doctor.readers.event_walk import Taken, begun, take_event
-from plateau_doctor.readers.framing import FRAME, HEAD
-from plateau_doctor.readers.histograms import Histograms
+from plateau_doctor.readers.histograms import Histograms, no_histograms
 from plateau_doctor.readers.hparams import Setting
-from plateau_doctor.readers.records import Batch, Gap, read_records
+from plateau_doctor.readers.records import Gap, read_records
 from plateau_doctor.readers.wire import WireError
 from plateau_doctor.run import Problem
 
@@ -44,7 +44,7 @@ class EventFile:
     scalars: Rows = field(default_factory=Rows)
     values: np.ndarray = field(default_factory=lambda: np.empty(0))
     binned: Rows = field(default_factory=Rows)
-    histograms: Histograms = field(default_factory=lambda: Histograms.of([]))
+    histograms: Histograms = field(default_factory=no_histograms)
     settings: dict[str, Setting] = field(default_factory=dict)
     session_starts: list[int] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -63,14 +63,15 @@ def read_event_file(path: Path, at_once: bool = True) -> EventFile:
 
     Args:
         path: The file.
-        at_once: Whether events of the usual shape are read all at once; the same comes out either way.
+        at_once: Whether events of the usual shape are read all at once, and pictures are passed over; the same
+            comes out either way, except that damage within a picture is not noticed.
 
     Raises:
         OSError: The file cannot be read.
     """
     reading = Reading(EventFile(path), at_once)
     with path.open("rb") as file:
-        for piece in read_records(file, path.stat().st_size):
+        for piece in read_records(file, path.stat().st_size, whole=not at_once):
             if isinstance(piece, Gap):
                 what = f"{piece.length} bytes could not be read"
                 problem = Problem(str(path), what, piece.why, piece.offset, piece.length)
@@ -143,8 +144,8 @@ class Reading:
             try:
                 take_event(taken, event, batch.data, start, end)
             except WireError as error:
-                what, at = "one record is no event, though its checksum holds", batch.offset + start - HEAD
-                problems.append(Problem(str(self.file.path), what, str(error), at, end - start + FRAME))
+                what = "one record is no event, though its checksum holds"
+                problems.append(Problem(str(self.file.path), what, str(error), *batch.span(event)))
         return taken, problems
 
     def _add_usual(self, usual: Usual) -> None:
@@ -157,12 +158,15 @@ class Reading:
         self._plugins.update(usual.told)
 
     def _add(self, taken: Taken) -> None:
-        self._scalars.add_each(taken.tags, taken.events, taken.steps, taken.times, self._events)
-        self._values.append(np.array(taken.values, dtype=np.float64))
-        binned = taken.histograms
-        tags, steps, times = ([getattr(row, name) for row in binned] for name in ("tag", "step", "wall_time"))
-        self._binned.add_each(tags, taken.histogram_events, steps, times, self._events)
-        self._histograms.append(Histograms.of([row.histogram for row in binned]))
+        if taken.events:
+            self._scalars.add_each(taken.tags, taken.events, taken.steps, taken.times, self._events)
+            self._values.append(np.array(taken.values, dtype=np.float64))
+        if binned := taken.histograms:
+            tags, steps, times = (
+                [getattr(row, name) for row in binned] for name in ("tag", "step", "wall_time")
+            )
+            self._binned.add_each(tags, taken.histogram_events, steps, times, self._events)
+            self._histograms.append(Histograms.of([row.histogram for row in binned]))
         self._plugins = taken.plugins
         self._sessions += [event + self._events for event in taken.sessions]
         self.file.settings.update(taken.settings)

@@ -62,9 +62,12 @@ class Collected:
         times: np.ndarray,
     ) -> None:
         """Add rows of which each has one of `names` by its code."""
+        if not len(codes):
+            return
         known = np.zeros(len(names), dtype=np.int64)
-        for code in np.flatnonzero(np.bincount(codes, minlength=len(names))).tolist():
-            known[code] = self._names.setdefault(names[code], len(self._names))
+        seen = np.bincount(codes, minlength=len(names)) > 0
+        own = names if seen.all() else [names[code] for code in np.flatnonzero(seen).tolist()]
+        known[seen] = [self._names.setdefault(name, len(self._names)) for name in own]
         self._pieces.append((events, known[codes], steps, times))
 
     def add_each(
@@ -84,7 +87,10 @@ class Collected:
         """Return the rows by their events, the places they were added at, None where in order, and the events."""
         if not self._pieces:
             return Rows(), None, _none()
-        events, codes, steps, times = (np.concatenate(column) for column in zip(*self._pieces, strict=True))
+        events, codes, steps, times = self._pieces[0]
+        if len(self._pieces) > 1:
+            columns = zip(*self._pieces, strict=True)
+            events, codes, steps, times = (np.concatenate(column) for column in columns)
         order = None
         if (events[1:] < events[:-1]).any():
             order = np.argsort(events, kind="stable")

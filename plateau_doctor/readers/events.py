@@ -8,10 +8,9 @@ from pathlib import Path
 
 from plateau_doctor.readers.event_file import EventFile
 from plateau_doctor.readers.event_folders import Part, families, parts_of_runs
-from plateau_doctor.readers.event_run import run_of
+from plateau_doctor.readers.event_run import runs_of
 from plateau_doctor.readers.records import first_payload
 from plateau_doctor.readers.small_files import read_event_files
-from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
 __all__ = ["NAME", "ORDER", "read", "sniff", "together"]
@@ -20,10 +19,12 @@ NAME = "tensorboard"
 ORDER = 1  # asked first: a checksum in the first bytes tells it from any other
 
 WALL_TIME = 0x09  # how an Event begins: field 1, a double
-POINTER = b"version https://git-lfs.github.com/spec/"
+TOGETHER = 1 << 17  # rows of runs that are finished together
 OTHER_FORMATS = frozenset(
     ".csv .tsv .json .jsonl .txt .md .py .ipynb .yaml .yml .html .png .svg .log .pdf".split()
 )
+
+Found = tuple[Path, list[Part]]  # a run's folder, and its parts
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -50,18 +51,25 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     folders = _by_folder(paths)
     grouped = families(folders)
     everything = _read_all([path for family in grouped for folder in family for path in folders[folder]])
+    waiting: list[Problem | Found] = []
+    rows = 0
     for family in grouped:
         files: dict[Path, list[EventFile]] = {}
         for folder in family:
-            for found in islice(everything, len(folders[folder])):
-                if isinstance(found, Problem):
-                    yield found
+            for one in islice(everything, len(folders[folder])):
+                if isinstance(one, Problem):
+                    waiting.append(one)
                 else:
-                    files.setdefault(folder, []).append(found)
+                    files.setdefault(folder, []).append(one)
         for folder in files:
             files[folder].sort(key=lambda file: file.order)
-        for home, parts in parts_of_runs(files).items():
-            yield from _run_or_problems(home, parts, root)
+        own = sum(len(file.scalars) for held in files.values() for file in held)
+        if rows + own > TOGETHER:
+            yield from _finished(waiting, root)
+            waiting, rows = [], 0
+        waiting += parts_of_runs(files).items()
+        rows += own
+    yield from _finished(waiting, root)
 
 
 def _by_folder(paths: Sequence[Path]) -> dict[Path, list[Path]]:
@@ -73,31 +81,13 @@ def _by_folder(paths: Sequence[Path]) -> dict[Path, list[Path]]:
 
 def _read_all(paths: Sequence[Path]) -> Iterator[EventFile | Problem]:
     """Yield one thing a path, in order."""
-    refused = {path: problem for path in paths if (problem := _refusal(path))}
-    read = read_event_files([path for path in paths if path not in refused])
-    for path in paths:
-        found = refused.get(path) or next(read)
+    for path, found in zip(paths, read_event_files(paths), strict=True):
         if isinstance(found, OSError):
             yield Problem(str(path), "not read", found.strerror or str(found))
         elif isinstance(found, EventFile) and _is_catboost(found):
             yield Problem(str(path), "not read", "a CatBoost log, not a neural network")
         else:
             yield found
-
-
-def _refusal(path: Path) -> Problem | None:
-    """Return why a file is not worth reading, by how it begins."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(POINTER))
-    except OSError as error:
-        return Problem(str(path), "not read", error.strerror or str(error))
-    packed = compression(head)
-    if head.startswith(POINTER):
-        return Problem(str(path), "not read", "it is a Git-LFS pointer, not the log: run `git lfs pull`")
-    if packed:
-        return Problem(str(path), "not read", f"it is compressed with {packed}: unpack it first")
-    return None
 
 
 def _is_catboost(file: EventFile) -> bool:
@@ -108,15 +98,27 @@ def _is_catboost(file: EventFile) -> bool:
     return above[0].name in ("learn", "test") or any("catboost" in folder.name.lower() for folder in above)
 
 
-def _run_or_problems(home: Path, parts: Sequence[Part], root: Path) -> Iterator[Run | Problem]:
-    files = [file for part in parts for file in part.files]
-    if any(len(file.scalars) or len(file.binned) for file in files):
-        yield run_of(home, parts, root, NAME)
-        return
-    for file in files:
-        yield from file.problems
-        if not file.problems or file.begun == file.begun:
-            yield Problem(str(file.path), "holds no scalars", _what_it_holds(file))
+def _finished(waiting: Sequence[Problem | Found], root: Path) -> Iterator[Run | Problem]:
+    """Yield the runs among what was found, and what there is to say of files that are of none, in order."""
+    runs = runs_of([one for one in waiting if not isinstance(one, Problem) and _holds_any(one)], root, NAME)
+    for one in waiting:
+        if isinstance(one, Problem):
+            yield one
+        elif _holds_any(one):
+            yield next(runs)
+        else:
+            for file in _files(one):
+                yield from file.problems
+                if not file.problems or file.begun == file.begun:
+                    yield Problem(str(file.path), "holds no scalars", _what_it_holds(file))
+
+
+def _files(found: Found) -> list[EventFile]:
+    return [file for part in found[1] for file in part.files]
+
+
+def _holds_any(found: Found) -> bool:
+    return any(len(file.scalars) or len(file.binned) for file in _files(found))
 
 
 def _what_it_holds(file: EventFile) -> str:

@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from plateau_doctor.readers.wire import BYTES, FIXED64, WireError, doubles, fields
 
-__all__ = ["Histogram", "Histograms", "from_message", "from_rows", "layer_and_kind", "summary"]
+__all__ = [
+    "Histogram",
+    "Histograms",
+    "from_message",
+    "from_rows",
+    "layer_and_kind",
+    "no_histograms",
+    "summary",
+]
 
 TINY = 1e-11  # writers with exponential buckets put exact zeros between -1e-12 and 1e-12
 TINY_SHARE = 1e-6  # ... or a bucket that is this small a share of the range holds zeros for our purpose
@@ -76,10 +85,11 @@ class Histograms:
     @staticmethod
     def joined(parts: Sequence[Histograms]) -> Histograms:
         """Put several together, one behind the other."""
+        parts = [part for part in parts if len(part)]
         if len(parts) == 1:
             return parts[0]
         if not parts:
-            return Histograms.of([])
+            return no_histograms()
         before = np.cumsum([0, *(len(part.bins) for part in parts[:-1])])
         firsts = [part.firsts + begin for part, begin in zip(parts, before.tolist(), strict=True)]
         others = ((p.sizes, p.totals, p.squares, p.summed) for p in parts)
@@ -99,6 +109,12 @@ class Histograms:
         if not self.summed[i]:
             return Histogram(bins)
         return Histogram(bins, float(self.totals[i]), float(self.squares[i]))
+
+
+@cache
+def no_histograms() -> Histograms:
+    """Return none, which most files hold."""
+    return Histograms.of([])
 
 
 def from_message(data: bytes, start: int, end: int) -> Histogram:

@@ -12,24 +12,14 @@ from typing import BinaryIO
 
 import numpy as np
 
+from plateau_doctor.readers.batches import LARGE, Batch, Gathering
 from plateau_doctor.readers.bulk.checks import all_hold
-from plateau_doctor.readers.bulk.frames import followed
 from plateau_doctor.readers.crc import crc32c_of_ranges, crc32c_of_words, masked, masked_crc32c
 from plateau_doctor.readers.framing import FRAME, HEAD, LONGEST, TAIL, length_at
 
-__all__ = ["Batch", "Gap", "first_payload", "read_records"]
+__all__ = ["Gap", "first_payload", "read_records"]
 
-SMALL, LARGE = 1 << 14, 1 << 21  # bytes read at once: just after damage, and on a clean stretch
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Whole records: payload i is `data[starts[i]:ends[i]]`; `offset` is where `data` stands in the file."""
-
-    data: bytes
-    starts: np.ndarray
-    ends: np.ndarray
-    offset: int
+SMALL = 1 << 14  # bytes read at once just after damage
 
 
 @dataclass(frozen=True)
@@ -41,33 +31,40 @@ class Gap:
     why: str
 
 
-def read_records(file: BinaryIO, size: int) -> Iterator[Batch | Gap]:
+def read_records(file: BinaryIO, size: int, whole: bool = False) -> Iterator[Batch | Gap]:
     """Yield the whole records among the first `size` bytes of a file, in order, and the gaps between them.
 
-    Time is linear in `size`, whatever the lengths in the file claim; memory is that of the longest record.
+    Time is linear in `size`, whatever the lengths in the file claim; memory is that of the longest record. A long
+    record without anything to keep comes as its shell (see `bulk/shells.py`), and its checksum is not held: damage
+    within the bytes of a picture that leaves them as many is not noticed.
+
+    Args:
+        file: The file.
+        size: How much of it is read.
+        whole: Whether every record is read in full and its checksum held: the plain twin of leaving pictures out.
 
     Raises:
         OSError: The file cannot be read.
     """
     search = _Search(file, size)
-    at, window = 0, LARGE
+    gathering = Gathering(search.bytes_at, size, whole)
+    at, limit = 0, LARGE
     while at < size:
-        data = search.bytes_at(at, window)
-        starts, ends, wanted = followed(data, size - at)
-        good = _first_bad(data, starts, ends)
-        if not good and len(data) < min(window, size - at):
+        batch, wanted, short = gathering.batch_at(at, limit)
+        good = _first_bad(batch.data, batch.starts, batch.ends)
+        if not good and short:
             yield Gap(at, size - at, "the file became shorter while it was read")
             return
         if good:
-            yield Batch(data, starts[:good], ends[:good], at)
-        at += int(ends[good - 1]) + TAIL if good else 0
-        if good < len(starts) or wanted == 0:
+            yield batch.before(good)
+            at = sum(batch.span(good - 1))
+        if good < len(batch.starts) or wanted == 0:
             behind = search.next_record(at + 1) if at < size else size
             if behind > at:
                 yield Gap(at, behind - at, _why(search, at, behind))
-            at, window = behind, SMALL
+            at, limit = behind, SMALL
         else:
-            window = max(wanted, min(2 * window, LARGE))
+            limit = min(2 * limit, LARGE)
 
 
 def first_payload(head: bytes) -> bytes | None:

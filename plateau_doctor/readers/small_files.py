@@ -1,50 +1,71 @@
-"""Reads many small event files as if they were one: a folder may hold thousands, of a few records each."""
+"""Reads many event files; small ones as if they were one: a folder may hold thousands, of a few records each."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from plateau_doctor.readers.batches import Batch
 from plateau_doctor.readers.bulk.checks import all_hold
 from plateau_doctor.readers.bulk.frames import followed
 from plateau_doctor.readers.bulk.usual import taken_at_once
 from plateau_doctor.readers.event_file import EventFile, Reading, read_event_file
 from plateau_doctor.readers.framing import HEAD, TAIL
-from plateau_doctor.readers.records import Batch
+from plateau_doctor.readers.texts import compression
+from plateau_doctor.run import Problem
 
 __all__ = ["SMALL", "read_event_files"]
 
 SMALL = 1 << 19  # bytes of a file that is read together with others
 AT_ONCE = 1 << 21  # bytes read together
+POINTER = b"version https://git-lfs.github.com/spec/"
+Found = EventFile | Problem | OSError
 
 
-def read_event_files(paths: Sequence[Path]) -> Iterator[EventFile | OSError]:
-    """Yield each file, or the error that reading it met, in the order of the paths."""
+def read_event_files(paths: Sequence[Path]) -> Iterator[Found]:
+    """Yield each file, why it is not worth reading, or the error that reading it met, in the order of the paths."""
     waiting: list[tuple[Path, bytes]] = []
     size = 0
     for path in paths:
         try:
-            length = path.stat().st_size
-            if length <= SMALL:
-                waiting.append((path, path.read_bytes()))
+            content, length = _begun(path)
+        except OSError as error:
+            alone: Found | None = error
+        else:
+            alone = _refusal(path, content) or (_alone(path) if length > SMALL else None)
+            if alone is None:
+                waiting.append((path, content))
                 size += length
                 if size < AT_ONCE:
                     continue
-        except OSError as error:
-            yield from _together(waiting)
-            waiting, size = [], 0
-            yield error
-            continue
         yield from _together(waiting)
         waiting, size = [], 0
-        if length > SMALL:
-            yield _alone(path)
+        if alone is not None:
+            yield alone
     yield from _together(waiting)
 
 
-def _together(held: Sequence[tuple[Path, bytes]]) -> list[EventFile | OSError]:
+def _begun(path: Path) -> tuple[bytes, int]:
+    """Return a small file, or the beginning of another, and its size."""
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        return file.readall() if size <= SMALL else file.read(len(POINTER)), size
+
+
+def _refusal(path: Path, head: bytes) -> Problem | None:
+    """Return why a file is not worth reading, by how it begins."""
+    packed = compression(head)
+    if head.startswith(POINTER):
+        return Problem(str(path), "not read", "it is a Git-LFS pointer, not the log: run `git lfs pull`")
+    if packed:
+        return Problem(str(path), "not read", f"it is compressed with {packed}: unpack it first")
+    return None
+
+
+def _together(held: Sequence[tuple[Path, bytes]]) -> list[Found]:
     """Return the files that these are; where one is damaged, or tells its tags' plugins, each is read by itself."""
     data = b"".join(content for _, content in held)
     bounds = np.cumsum([0, *(len(content) for _, content in held)])
@@ -57,7 +78,7 @@ def _together(held: Sequence[tuple[Path, bytes]]) -> list[EventFile | OSError]:
         usual = taken_at_once(data, starts, ends, {})
     if usual is None or usual.tensors:
         return [_alone(path) for path, _ in held]
-    found: list[EventFile | OSError] = []
+    found: list[Found] = []
     for place, (path, content) in enumerate(held):
         first, last = int(cuts[place]), int(cuts[place + 1])
         reading = Reading(EventFile(path), at_once=True)
@@ -71,7 +92,7 @@ def _together(held: Sequence[tuple[Path, bytes]]) -> list[EventFile | OSError]:
     return found
 
 
-def _alone(path: Path) -> EventFile | OSError:
+def _alone(path: Path) -> Found:
     try:
         return read_event_file(path)
     except OSError as error:

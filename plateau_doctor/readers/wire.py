@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
@@ -56,10 +57,17 @@ class WireError(ValueError):
     """Bytes that are no protobuf message."""
 
 
-def fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+class Indexed(Protocol):
+    """Bytes that are asked for one by one."""
+
+    def __getitem__(self, at: int, /) -> int: ...
+
+
+def fields(data: Indexed, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (number, kind, a, b) for each field of the message in `data[start:end]`.
 
-    `a` is the value of a VARINT, unsigned; of the other kinds the payload is `data[a:b]`. Groups are skipped.
+    `a` is the value of a VARINT, unsigned; of the other kinds the payload is `data[a:b]`, which is not looked at.
+    Groups are skipped.
 
     Raises:
         WireError: The bytes are no message.
@@ -222,7 +230,7 @@ def _varints(data: bytes, a: int, b: int) -> list[int]:
     return values
 
 
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def _varint(data: Indexed, at: int, end: int) -> tuple[int, int]:
     value = shift = 0
     while at < end and shift < 70:
         byte = data[at]
@@ -234,7 +242,7 @@ def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     raise WireError("a number is cut or too long")
 
 
-def _after_group(data: bytes, at: int, end: int, number: int) -> int:
+def _after_group(data: Indexed, at: int, end: int, number: int) -> int:
     """Return where the group ends that was just entered; inner groups are counted, not recursed into."""
     open_groups = [number]
     while open_groups:

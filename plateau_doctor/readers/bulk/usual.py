@@ -62,7 +62,7 @@ class Usual:
             self.scalars[scalars] - begin,
             self.numbers[scalars],
             self.binned[binned] - begin,
-            self.histograms.take(binned),
+            self.histograms.take(binned) if len(self.histograms) else self.histograms,
             self.left[left] - first,
             self.told,
             self.tensors,
