@@ -82,11 +82,12 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_file_that_is_no_log_is_named_with_the_reason_and_exits_3(
-    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, content, word = BROKEN[name]
     (tmp_path / file).write_bytes(content)
-    assert _run(["analyze", str(tmp_path)]) == NOTHING
+    monkeypatch.chdir(tmp_path)  # a long path would be broken over two lines
+    assert _run(["analyze", "."]) == NOTHING
     assert word.lower() in said(capsys).lower()
 
 
