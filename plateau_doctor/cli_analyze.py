@@ -195,7 +195,8 @@ def _examined(
             out(run_line(one))
             return bare(one)
 
-        how = How(roles, tuple(wanted.rule_folders), __version__)
+        folders = tuple(str(Path(name).absolute()) for name in wanted.rule_folders)
+        how = How(roles, folders, __version__)
         scan, runs, stopped = scanned(existing(wanted.paths), how, engine, wanted.resume, bar, each, charts)
         found = Examination(
             tuple(runs),

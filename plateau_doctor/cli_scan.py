@@ -90,7 +90,7 @@ def scanned(
     Returns:
         The scan, the runs, and whether Ctrl-C stopped it.
     """
-    from plateau_doctor.readers.remote import all_at_hand
+    from plateau_doctor.readers.remote import absolute, all_at_hand
     from plateau_doctor.scanning import Journal, Scan
 
     runs: list[RunExamination] = []
@@ -100,7 +100,8 @@ def scanned(
         all_at_hand(paths) as places,
         _bar(bar) as seen,
     ):
-        scan = Scan(places, how, engine, journal, seen)
+        near = [place if engine.name == "local" else absolute(place) for place in places]
+        scan = Scan(near, how, engine, journal, seen)
         with closing(scan.runs()) as found:
             try:
                 for one in found:

@@ -16,7 +16,17 @@ from pathlib import Path
 from plateau_doctor.readers.archives import is_archive, unpacked
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["Label", "Place", "all_at_hand", "at_hand", "is_remote", "labeled", "shown", "shown_run"]
+__all__ = [
+    "Label",
+    "Place",
+    "absolute",
+    "all_at_hand",
+    "at_hand",
+    "is_remote",
+    "labeled",
+    "shown",
+    "shown_run",
+]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 Label = tuple[str, str]  # the path of a copy, and what is shown in its place
@@ -79,6 +89,11 @@ def all_at_hand(paths: Sequence[Path | str]) -> Iterator[list[Place]]:
         yield [stack.enter_context(at_hand(path)) for path in paths]
 
 
+def absolute(place: Place) -> Place:
+    """Return a place by its whole path, for those who work in another folder; it is shown as before."""
+    return Place(place.path.absolute(), place.label or str(place.path), place.problems)
+
+
 def shown(problem: Problem, labels: Sequence[Label]) -> Problem:
     """Return a problem of a copy as one of the original."""
     return replace(problem, path=labeled(problem.path, labels)) if labels else problem
@@ -99,5 +114,6 @@ def labeled(path: str, labels: Sequence[Label]) -> str:
     """Return a path below a copy as the address of the original."""
     for copy, label in labels:
         if path == copy or path.startswith(f"{copy}/"):
-            return label.rstrip("/") + path[len(copy) :] if path != copy else label
+            below = path[len(copy) + 1 :]
+            return (below if label == "." else f"{label.rstrip('/')}/{below}") if below else label
     return path

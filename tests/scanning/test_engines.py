@@ -15,16 +15,17 @@ from plateau_doctor.scanning import Scan
 
 LOGS = Path(__file__).parents[2] / "examples" / "logs"
 FINDINGS, USAGE = 1, 2
-PATHS = [str(LOGS / "healthy"), str(LOGS / "vanishing_gradients")]
+NAMES = ["healthy", "vanishing_gradients"]
+PATHS = [str(LOGS / name) for name in NAMES]
 
 
 @pytest.fixture(params=["ray", "dask"])
 def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
-    """A cluster of one core that runs already: its engine and its address."""
+    """A cluster of two cores that runs already, for joblib works on one core here: its engine and its address."""
     if request.param == "dask":
         distributed = pytest.importorskip("distributed")
         with distributed.LocalCluster(
-            n_workers=1, threads_per_worker=1, dashboard_address=None, env={"PYTHONPATH": ":".join(sys.path)}
+            n_workers=2, threads_per_worker=1, dashboard_address=None, env={"PYTHONPATH": ":".join(sys.path)}
         ) as running:
             yield "dask", running.scheduler_address
         return
@@ -43,10 +44,11 @@ def test_a_cluster_that_runs_gives_the_same_bytes(
 ) -> None:
     monkeypatch.setattr("plateau_doctor.scanning.parts.MOST_UNITS", 1)
     name, address = cluster
-    assert _run(["analyze", *PATHS, "--format", "jsonl"]) == FINDINGS
+    monkeypatch.chdir(LOGS)  # the cluster works in another folder than the user
+    assert _run(["analyze", *NAMES, "--format", "jsonl"]) == FINDINGS
     here = capsys.readouterr().out
     options = ["--runner", name, "--runner-option", f"address={address}"]
-    assert _run(["analyze", *PATHS, "--format", "jsonl", *options]) == FINDINGS
+    assert _run(["analyze", *NAMES, "--format", "jsonl", *options]) == FINDINGS
     assert capsys.readouterr().out == here
 
 
