@@ -20,7 +20,7 @@ from plateau_doctor.facts.needs import NEEDS, was_logged
 from plateau_doctor.findings import findings_of, fingerprint
 from plateau_doctor.gate import Gate, Lack, Waiver
 from plateau_doctor.letters import UsageError, did_you_mean
-from plateau_doctor.recorders.lines import framework_of, line_for
+from plateau_doctor.recorders.lines import HELD_OUT, framework_of, line_for
 from plateau_doctor.rule import Rule
 
 __all__ = ["Asked", "baseline_of", "check_asked", "gated", "read_baseline", "stale"]
@@ -155,4 +155,7 @@ def _lacks(one: RunExamination, require: Sequence[str]) -> list[Lack]:
     logged = Logged(one.run)
     needs = {name: NEEDS[name].log for name in require if not was_logged(logged, name)}
     framework = framework_of(one.run)
-    return [Lack(one.run.name, name, log, line_for(name, framework)) for name, log in needs.items()]
+    evaluates = any(was_logged(logged, name) for name in HELD_OUT)
+    return [
+        Lack(one.run.name, name, log, line_for(name, framework, evaluates)) for name, log in needs.items()
+    ]
