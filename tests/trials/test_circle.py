@@ -70,4 +70,5 @@ def test_the_recording_names_what_the_losses_leave_open(
         assert before.diagnoses == ()
         assert (before.undetermined is not None) == (before.state in ("plateaued", "diverged"))
     assert runs[cause].diagnoses[0].cause == cause
-    assert runs[cause].missing == ()
+    if runs[cause].state != "diverged":  # then the losses of single batches are no numbers
+        assert runs[cause].missing == ()
