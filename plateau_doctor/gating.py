@@ -19,7 +19,7 @@ from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.findings import findings_of, fingerprint
 from plateau_doctor.gate import Gate, Lack, Waiver
 from plateau_doctor.letters import UsageError, did_you_mean
-from plateau_doctor.recorders.lines import framework_of, line_for
+from plateau_doctor.recorders.lines import HELD_OUT, framework_of, line_for
 from plateau_doctor.rule import Rule
 
 __all__ = ["Asked", "baseline_of", "check_asked", "gate_of", "gated", "read_baseline", "stale"]
@@ -162,4 +162,7 @@ def _matches(one: Suppression, run: str, diagnosis: Diagnosis) -> bool:
 def _lacks(one: RunExamination, require: Sequence[str]) -> list[Lack]:
     lacking = [name for name in require if name in one.unlogged]
     framework = framework_of(one.run) if lacking else None
-    return [Lack(one.run.name, name, NEEDS[name].log, line_for(name, framework)) for name in lacking]
+    evaluates = any(name not in one.unlogged for name in HELD_OUT)
+    return [
+        Lack(one.run.name, name, NEEDS[name].log, line_for(name, framework, evaluates)) for name in lacking
+    ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from plateau_doctor.diagnosis import NAMED_AT, PRIOR, Diagnosis, named
 from plateau_doctor.facts import Facts
-from plateau_doctor.facts.needs import NEEDS
-from plateau_doctor.recorders.lines import framework_of, line_for
+from plateau_doctor.facts.needs import NEEDS, was_logged
+from plateau_doctor.recorders.lines import HELD_OUT, framework_of, line_for
 from plateau_doctor.weights import Weights, shipped
 
 __all__ = ["Missing", "candidates", "missing_logs"]
@@ -74,8 +74,9 @@ def missing_logs(
     best = max((sum(told.values()) for told in worth.values()), default=0.0)
     order = [one.cause for one in ranked]
     framework = framework_of(facts.logged.run)
+    evaluates = any(was_logged(facts.logged, need) for need in HELD_OUT)
     return tuple(
-        Missing(need.log, tuple(sorted(worth[key], key=order.index)), line_for(key, framework))
+        Missing(need.log, tuple(sorted(worth[key], key=order.index)), line_for(key, framework, evaluates))
         for key, need in NEEDS.items()
         if key in worth and sum(worth[key].values()) >= best / 4
     )

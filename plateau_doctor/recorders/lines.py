@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from plateau_doctor.run import Run
 
-__all__ = ["LINES", "RECORD", "SUPPLIED", "framework_of", "line_for"]
+__all__ = ["EVALUATE", "HELD_OUT", "LINES", "RECORD", "SUPPLIED", "framework_of", "line_for"]
 
 RECORD = "plateau-doctor record -- python train.py"  # no line: it wraps the script, and takes what passes
 KERAS = "callbacks=[plateau_doctor.recorders.keras.Recorder(logdir{})]"
@@ -17,6 +17,11 @@ LINES: Mapping[str, str] = {
     "lightning": "callbacks=[plateau_doctor.recorders.lightning.Recorder(logdir)]",
     "huggingface": "callbacks=[plateau_doctor.recorders.huggingface.Recorder(logdir)]",
 }
+
+EVALUATE = "  # the script must evaluate on held-out data after each epoch"
+HELD_OUT = frozenset(
+    {"val_loss", "val_metric", "class_metrics"}
+)  # needs that no line logs of a script that does not
 
 LAYERS = frozenset(
     "learning_rate optimizer parameters regularization batch_size grad_norm layer_weights weight_histograms "
@@ -40,10 +45,14 @@ WORDS: Mapping[str, str] = {
 }
 
 
-def line_for(need: str, framework: str | None) -> str:
-    """Return the line that logs a need (a key of `NEEDS`) in a framework; the wrap where it has none, or is unknown."""
+def line_for(need: str, framework: str | None, evaluates: bool = True) -> str:
+    """Return the line that logs a need (a key of `NEEDS`) in a framework; the wrap where it has none, or is unknown.
+
+    Where nothing shows that the script `evaluates`, the line says what it has to do first.
+    """
     lines = [LINES.get(framework or "", RECORD), *([KERAS_DATA] if framework == "keras" else [])]
-    return next((line for line in lines if need in SUPPLIED.get(line, ())), RECORD)
+    line = next((line for line in lines if need in SUPPLIED.get(line, ())), RECORD)
+    return line if evaluates or need not in HELD_OUT else line + EVALUATE
 
 
 def framework_of(run: Run, held_on: str = "") -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +70,11 @@ def _heat_notes(whole: tuple[int, int], part: tuple[int, int], lost: int) -> lis
     return notes
 
 
+def _in_common(lists: Sequence[Sequence[str]]) -> int:
+    """Return with how many of the same parts all lists begin."""
+    return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*lists, strict=False)))
+
+
 def short_names(names: Sequence[str]) -> list[str]:
     """Return names of layers without the parts that all begin or end with, such as `model.` and `.weight`.
 
@@ -77,8 +82,8 @@ def short_names(names: Sequence[str]) -> list[str]:
     """
     parts = [re.findall(r"[^./]+[./]?|[./]", name) for name in names]
     most = min(map(len, parts)) - 1 if len(names) > 1 else 0  # of each name something is left
-    before = min(most, len(os.path.commonprefix(parts)))
-    behind = min(most - before, len(os.path.commonprefix([part[::-1] for part in parts])))
+    before = min(most, _in_common(parts))
+    behind = min(most - before, _in_common([part[::-1] for part in parts]))
     short = ["".join(part[before : len(part) - behind]).rstrip("./") for part in parts]
     half = LONGEST_NAME // 2
     return [

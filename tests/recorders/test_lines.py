@@ -14,7 +14,16 @@ import pytest
 from plateau_doctor.facts import Logged
 from plateau_doctor.facts.needs import NEEDS, was_logged
 from plateau_doctor.readers import read
-from plateau_doctor.recorders.lines import KERAS_DATA, LINES, RECORD, SUPPLIED, framework_of, line_for
+from plateau_doctor.recorders.lines import (
+    EVALUATE,
+    HELD_OUT,
+    KERAS_DATA,
+    LINES,
+    RECORD,
+    SUPPLIED,
+    framework_of,
+    line_for,
+)
 from plateau_doctor.run import Run, scalar_frame
 
 FRAMEWORKS = [*LINES, None]
@@ -91,6 +100,38 @@ def test_every_need_has_exactly_one_line_of_the_own_framework(need: str, framewo
     own = [LINES[framework]] if framework else []
     assert line in [*own, RECORD, *([KERAS_DATA] if framework == "keras" else [])]
     assert line == RECORD or need in SUPPLIED[line]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("need", NEEDS)
+def test_a_line_says_where_the_script_has_to_evaluate_first(need: str, framework: str | None) -> None:
+    line, asked = line_for(need, framework), line_for(need, framework, evaluates=False)
+    assert asked == (line + EVALUATE if need in HELD_OUT else line)
+
+
+def test_held_out_needs_are_those_that_a_script_without_evaluation_leaves_open(tmp_path: Path) -> None:
+    """A recorded script that never evaluates lacks them and nothing else, and is told what to do."""
+    pytest.importorskip("torch")
+    from tests.trials.test_torch_child import SCRIPT
+
+    held_out = SCRIPT.index("            model.eval()")
+    after = SCRIPT.index("            torch.save")
+    (tmp_path / "train.py").write_text(SCRIPT[:held_out] + SCRIPT[after:])
+    line = [
+        sys.executable,
+        "-m",
+        "plateau_doctor",
+        "record",
+        "--logdir",
+        "log",
+        "--",
+        sys.executable,
+        "train.py",
+    ]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([*line, "--epochs", "6"], cwd=tmp_path, env=env, check=True, capture_output=True)
+    (run,) = [one for one in read(tmp_path / "log") if isinstance(one, Run)]
+    assert {need for need in NEEDS if not was_logged(Logged(run), need)} == HELD_OUT
 
 
 @pytest.mark.parametrize(

