@@ -97,7 +97,7 @@ def _config() -> Mapping[str, Any]:
     """Return what all pictures look like."""
     import altair as alt
 
-    text = {
+    text: dict[str, Any] = {
         "labelColor": "currentColor",
         "titleColor": "currentColor",
         "labelFontSize": 12.5,
@@ -107,13 +107,13 @@ def _config() -> Mapping[str, Any]:
         "labelOverlap": False,
         "labelFlush": False,
     }
-    quiet = {
+    quiet: dict[str, Any] = {
         "domainColor": "currentColor",
         "domainOpacity": 0.4,
         "tickColor": "currentColor",
         "tickOpacity": 0.4,
     }
-    grid = {"gridColor": "currentColor", "gridOpacity": 0.1}
+    grid: dict[str, Any] = {"gridColor": "currentColor", "gridOpacity": 0.1}
     config = alt.Config(
         font=FONT,
         background="transparent",
