@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from making_events import HISTOGRAMS, curve, of_tensor, one_run, write
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.util.tensor_util import make_tensor_proto
+from test_events_at_once import read_both
 
 from plateau_doctor.readers.histograms import Histogram, from_message, from_rows, layer_and_kind, summary
 from plateau_doctor.recorders.events import histogram
@@ -137,3 +139,28 @@ def test_a_run_keeps_bins_and_summaries_together(tmp_path: Path) -> None:
         assert bins[:, 2].sum() == row.count == 5000
         assert (bins[0, 0], bins[-1, 1]) == (row.low, row.high)
     assert len(run.bins) == frame["n_bins"].sum()
+
+
+@pytest.mark.parametrize(
+    ("limits", "low", "high"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], 0.5, 3.5),  # as they are written: the outermost two are cut
+        ([1.0, 2.0, 3.0, 4.0], 2.5, 2.6),  # inner ones lie outside, too
+        ([4.0, 1.0, 3.0, 2.0], 1.5, 2.5),  # they fall
+        ([1.0, math.nan, 0.2, 4.0], 0.5, 3.5),
+        ([1.0, 2.0, 3.0, math.inf], 5.0, -5.0),  # there are no bounds
+        ([2.0], 2.0, 2.0),
+    ],
+)
+def test_no_edge_lies_outside_the_smallest_and_largest_value(
+    tmp_path: Path, limits: list[float], low: float, high: float
+) -> None:
+    odd = HistogramProto(min=low, max=high, num=4, bucket_limit=limits, bucket=[1] * len(limits))
+    usual = HistogramProto(min=0, max=2, num=4, bucket_limit=[1, 2, 3], bucket=[1, 1, 0])
+    held = [
+        Event(wall_time=i, step=i, summary=Summary(value=[Summary.Value(tag="w", histo=one)]))
+        for i, one in enumerate([usual, odd, usual])
+    ]
+    found = read_both(write(tmp_path / "events.out.tfevents.1", held)).histograms
+    assert found[0].bins.tolist() == [[0, 1, 1], [1, 2, 1]]
+    assert found[1].bins[0, 0] >= low or low > high

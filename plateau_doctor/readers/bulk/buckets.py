@@ -65,17 +65,33 @@ def of_messages(data: bytes, found: Messages) -> Histograms:
     if nothing.any():
         kept &= np.repeat(~nothing, found.sizes)
         sizes = np.where(nothing, 0, sizes)
-    bounded = found.low <= found.high
-    low = np.repeat(np.where(bounded, found.low, -np.inf), sizes)
-    high = np.repeat(np.where(bounded, found.high, np.inf), sizes)
-    bins = np.empty((len(low), 3))
     if not kept.all():
         left, limits, counts = left[kept], limits[kept], counts[kept]
-    np.clip(left, low, high, out=bins[:, 0])
-    np.clip(limits, low, high, out=bins[:, 1])
-    bins[:, 2] = counts
+    bins = np.stack([left, limits, counts], axis=1)
+    bounded = found.low <= found.high
+    _clip(bins, sizes, np.where(bounded, found.low, -np.inf), np.where(bounded, found.high, np.inf))
     total, squares = (np.where(nothing, 0.0, values) for values in (found.total, found.squares))
     return Histograms(bins, firsts_of(sizes), sizes, total, squares, np.ones(len(sizes), dtype=bool))
+
+
+def _clip(bins: np.ndarray, sizes: Places, low: np.ndarray, high: np.ndarray) -> None:
+    """Leave no edge of a histogram outside its smallest and largest value.
+
+    Where edges rise and only the outermost two lie outside, which is how they are written, these alone are looked at.
+    """
+    some = np.flatnonzero(sizes)
+    first = firsts_of(sizes)[some]
+    last = first + sizes[some] - 1
+    low, high = low[some], high[some]
+    rising = bins[:, 1] >= bins[:, 0]
+    rising[first] = True
+    inside = (first == last) | ((bins[first, 1] >= low) & (bins[last, 0] <= high))
+    if rising.all() and inside.all():
+        bins[first, 0] = np.clip(bins[first, 0], low, high)
+        bins[last, 1] = np.clip(bins[last, 1], low, high)
+        return
+    low, high = (np.repeat(bound, sizes[some])[:, None] for bound in (low, high))
+    np.clip(bins[:, :2], low, high, out=bins[:, :2])
 
 
 def of_tables(rows: np.ndarray) -> Histograms:
