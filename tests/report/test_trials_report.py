@@ -143,8 +143,8 @@ def test_the_page_shows_the_curves_of_control_and_treated_and_hides_no_trick() -
         ),
         (
             Verdict("x", "confirmed", "w", 2.0, 0.5, 3.5, "points", 0.05, 3, 0.5),
-            "x is confirmed: the held-out metric ends 2.0 points higher with it than without (95.0% interval 0.5 points "
-            "to 3.5 points higher, 3 seeds, at the cost of 0.5 original runs); w.",
+            "x is confirmed: the held-out metric ends 2.0 points higher with it than without (95.0% interval 0.5 "
+            "points to 3.5 points higher, 3 seeds, at the cost of 0.5 original runs); w.",
         ),
         (
             Verdict("x", "refuted", "w", -0.1, -0.2, -0.05, "log ratio", 0.05, 3),
