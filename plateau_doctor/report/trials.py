@@ -64,6 +64,9 @@ def silence_says(fix: str, silences: Sequence[Silence]) -> list[str]:
     """Return what became of the signs that accuse a cause, one sentence a sign."""
     said = []
     for one in silences:
+        if not one.arms:
+            said.append(f"with {fix}, a sign of {one.cause} is not measured in the arms: {one.says}")
+            continue
         what = (
             "fell silent"
             if one.fell_silent

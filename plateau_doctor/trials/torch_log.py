@@ -37,7 +37,7 @@ class Log:
         self._count = 0
         self._tally = Tally(torch)
         self._loss_name: str | None = None
-        self._described = first_step is not None  # it goes on: the settings are known
+        self._described = bool(first_step)  # it goes on: the settings are known
         self._epoch: tuple[int, float | None, dict[str, float]] | None = None
         self._rate: float | None = None
         self._recorder: Any = None
@@ -68,7 +68,7 @@ class Log:
         if value.numel() == 1:
             self._losses.append(value.detach())
             self._loss_name = name
-        if self._arm.watched and hasattr(target, "detach"):
+        if hasattr(target, "detach"):
             self._tally.chosen(name, guess, target)
 
     def own_loss(self, value: Any, shared: bool) -> None:
@@ -106,7 +106,7 @@ class Log:
         """
         self.flush()
         scores = {k: v for k, v in self._tally.scores().items() if k == "accuracy"}
-        if not self._described and self._recorder is not None and self._arm.watched:
+        if not self._described and self._recorder is not None:
             self._described = True
             self._recorder.describe(**self._settings(steps), batch_size=batch)
         self._epoch = (epoch, float(self._total) / self._count if self._count else None, scores)

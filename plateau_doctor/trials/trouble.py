@@ -62,7 +62,7 @@ class Silence:
         says: The sign, with the original run's numbers.
         control: Control arms that show it.
         treated: Treated arms that show it.
-        arms: Pairs of arms it was looked for in.
+        arms: Pairs of arms it could be looked for in; 0 where the arms do not log what it asks for.
     """
 
     cause: str
@@ -82,18 +82,17 @@ def silence_of(
 ) -> tuple[Silence, ...]:
     """Return the signs that speak for a cause in a run, measured again in its trials' arms."""
     before = Facts(run)
-    again = [[Facts(one.run) for one in arms if one.run is not None] for arms in (control, treated)]
-    arms = min(len(one) for one in again)
-    if not arms:
-        return ()
-    return tuple(
-        Silence(
-            rule.cause,
-            render(sign.says, before),
-            control=sum(sign.condition.evaluate(facts) is True for facts in again[0][:arms]),
-            treated=sum(sign.condition.evaluate(facts) is True for facts in again[1][:arms]),
-            arms=arms,
-        )
-        for sign in rule.signs
-        if sign.side == "for" and sign.condition.evaluate(before)
-    )
+    pairs = [
+        (Facts(one.run), Facts(other.run))
+        for one, other in zip(control, treated, strict=False)
+        if one.run is not None and other.run is not None
+    ]
+    found = []
+    for sign in rule.signs:
+        if sign.side != "for" or not sign.condition.evaluate(before):
+            continue
+        seen = [(sign.condition.evaluate(one), sign.condition.evaluate(other)) for one, other in pairs]
+        known = [pair for pair in seen if None not in pair]
+        shown = [sum(pair[place] is True for pair in known) for place in (0, 1)]
+        found.append(Silence(rule.cause, render(sign.says, before), *shown, arms=len(known)))
+    return tuple(found)

@@ -1,4 +1,4 @@
-"""Unmodified scripts with Lightning's and transformers' Trainer in a child process: an arm each, many knobs at once."""
+"""Unmodified scripts with Lightning's and transformers' Trainer in a child process, many knobs at once."""
 
 from __future__ import annotations
 
