@@ -32,7 +32,7 @@ from plateau_doctor.recorders.torch import Recorder
 
 BATCH = 64
 WIDE = 4096  # units of the model that is weighed
-WEIGHED = 120  # steps of it
+WEIGHED = 51  # steps of it: the last one is recorded
 RUNS = 3  # of which the median counts
 
 
@@ -116,7 +116,7 @@ def memory_of(kind: str) -> int:
         seconds(small, 60)  # loads what is loaded at the first steps
         small.close()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        training = Training(kind, _made(Path(folder), kind), wide_model(), batch=16)
+        training = Training(kind, _made(Path(folder), kind), wide_model(), batch=4)
         seconds(training, WEIGHED)
         training.close()
         return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
@@ -147,32 +147,41 @@ def main() -> None:
         print(bytes_of(kind, options.long) if what == "bytes" else memory_of(kind))
         return
     kinds = ["none", "ours", *(["wandb.watch"] if importlib.util.find_spec("wandb") else [])]
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one thread; {versions()}")
+    tell_time(kinds, options.steps, options.repeats)
+    tell_memory(kinds)
+    tell_bytes(kinds[1:], options.long)
+
+
+def tell_time(kinds: list[str], steps: int, repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        found = times(kinds, options.steps, options.repeats, Path(folder))
+        found = times(kinds, steps, repeats, Path(folder))
+    print(f"\nstep time: CNN of 0.5 M weights, batches of {BATCH}, {repeats} blocks of {steps} steps")
+    for kind in kinds:
+        ratios = sorted(a / b - 1 for a, b in zip(found[kind], found["none"], strict=True))
+        low, high = ratios[repeats // 4], ratios[-1 - repeats // 4]
+        each = 1000 * median(found[kind]) / steps
+        print(f"{kind:<12} {each:>8.2f} CPU ms {median(ratios):>+8.1%}, quartiles {low:+.1%} to {high:+.1%}")
+
+
+def tell_memory(kinds: list[str]) -> None:
     weights = sum(p.numel() * p.element_size() for p in wide_model().parameters())
     grown = {kind: median(in_a_process("memory", kind, 0) for _ in range(RUNS)) for kind in kinds}
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one thread; {versions()}")
+    plain = grown["none"]
     print(
-        f"time: CNN of 0.5 M weights, batches of {BATCH}, {options.repeats} blocks of {options.steps} steps"
+        f"\nmemory: {weights / 1e6:.0f} MB of weights, {WEIGHED} steps, median of {RUNS}; {plain / 1e6:.0f} MB without"
     )
-    print(
-        f"bytes: {options.long:,} steps; memory: {weights / 1e6:.0f} MB of weights, {WEIGHED} steps, median of {RUNS}"
-    )
-    print(
-        f"{'recorder':<12} {'CPU ms/step':>11} {'step time':>10} {'MB a run':>9} {'memory':>9} {'of weights':>11}"
-    )
-    for kind in kinds:
-        ratio = median(a / b for a, b in zip(found[kind], found["none"], strict=True)) - 1
-        each = 1000 * median(found[kind]) / options.steps
-        size, more = in_a_process("bytes", kind, options.long) / 1e6, (grown[kind] - grown["none"]) / 1e6
-        share = more * 1e6 / weights
+    for kind in kinds[1:]:
+        more = grown[kind] - plain
         print(
-            f"{kind:<12} {each:>11.2f} {ratio:>+10.1%} {size:>9.2f} {more:>6.1f} MB {share:>+11.1%}",
-            flush=True,
+            f"{kind:<12} {more / 1e6:>+8.1f} MB {more / weights:>+8.1%} of the weights, {more / plain:+.1%} of all"
         )
-    print(
-        f"the training without a recorder takes {grown['none'] / 1e6:.0f} MB: weights, gradients, momentum, outputs"
-    )
+
+
+def tell_bytes(kinds: list[str], steps: int) -> None:
+    print(f"\nbytes: {steps:,} steps", flush=True)
+    for kind in kinds:
+        print(f"{kind:<12} {in_a_process('bytes', kind, steps) / 1e6:>8.2f} MB", flush=True)
 
 
 def versions() -> str:
