@@ -103,12 +103,14 @@ class Recorder:
         name that ends in `_step` may be given on every batch: every tenth is kept. The learning rate goes with all
         that is kept: the optimizer's own, if none is given.
         """
-        numbers = {name: _number(value) for name, value in values.items() if not name.endswith("_step")}
-        if self._step >= self._next_loss:
+        fine = [name for name in values if name.endswith("_step")]
+        numbers = {name: _number(value) for name, value in values.items() if name not in fine}
+        if fine and self._step >= self._next_loss:
             self._next_loss = self._step + self._loss_every
-            numbers |= {name: _number(value) for name, value in values.items() if name.endswith("_step")}
+            numbers |= {name: _number(values[name]) for name in fine}
         if epoch is not None and "steps_per_epoch" not in self._told and self._step > self._epoch_began:
             self._loss_every = loss_every(self._step - self._epoch_began)
+            self._next_loss = min(self._next_loss, self._step + self._loss_every)
             self._epoch_began = self._step
         if numbers or epoch is not None:
             first, *others = self._rates()
