@@ -90,7 +90,7 @@ class Batches(keras.utils.PyDataset):
 x, y = data_of()
 if sys.argv[1] == "tf.data":
     import tensorflow as tf
-    whole = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(48)  # one shuffling for both parts
+    whole = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(48, seed=1)  # one shuffling for both parts
     train, held_out = whole.skip(16).batch(8), whole.take(16).batch(8)
 elif sys.argv[1] == "DataLoader":
     import torch
