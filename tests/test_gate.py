@@ -1,7 +1,7 @@
 """What fails a pipeline and what does not: the bar, selection, suppressions, the baseline, required logs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,7 +12,7 @@ import samples
 from plateau_doctor.cli import _run
 from plateau_doctor.config import Suppression, find, load
 from plateau_doctor.console import FINDINGS, FORMATS, NOTHING, OK, USAGE
-from plateau_doctor.examination import Examination
+from plateau_doctor.examination import Examination, RunExamination
 from plateau_doctor.findings import findings_of
 from plateau_doctor.gating import Asked, baseline_of, gated, read_baseline, stale
 from plateau_doctor.letters import RuleError
@@ -64,7 +64,7 @@ def test_only_findings_that_are_not_in_the_baseline_fail(tmp_path: Path) -> None
 
 
 def test_missing_data_fails_only_where_it_is_required() -> None:
-    found = samples.examination(samples.healthy())
+    found = samples.examination(replace(samples.healthy(), unlogged=("learning_rate", "samples")))
     assert stopping(found) == set()
     assert stopping(found, require=("train_loss",)) == set()
     assert stopping(found, require=("train_loss", "learning_rate")) == {"not_logged/learning_rate"}
@@ -139,6 +139,19 @@ def test_the_nearest_file_upward_that_has_the_table_counts(tmp_path: Path) -> No
     assert find(deep) == tmp_path / "a" / "pyproject.toml"
 
 
+class Made:
+    """A scan that finds what was made by hand."""
+
+    def __init__(self, found: Examination) -> None:
+        self.found, self.problems, self.families = found, found.problems, found.families
+
+    def runs(self) -> Iterator[RunExamination]:
+        yield from self.found.runs
+
+    def with_curves(self, runs: Sequence[RunExamination]) -> Sequence[RunExamination]:
+        return runs
+
+
 @pytest.fixture
 def analyzed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """Return a function that runs `analyze` in an empty folder on an examination made by hand."""
@@ -147,7 +160,7 @@ def analyzed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., i
 
     def analyze(*arguments: str, found: Examination | None = None) -> int:
         one = samples.everything() if found is None else found
-        monkeypatch.setattr("plateau_doctor.examination.analyze", lambda *_, **__: one)
+        monkeypatch.setattr("plateau_doctor.scanning.Scan", lambda *_, **__: Made(one))
         return _run(["analyze", "logs", *arguments])
 
     return analyze
