@@ -47,10 +47,10 @@ class Batch:
 
 @dataclass(eq=False)
 class _Held:
-    """What was gathered so far: pieces of a batch, of which each begins with a record."""
+    """What was gathered so far: pieces of a batch, of which each begins with a record, and how much of each counts."""
 
     size: int = 0
-    pieces: list[bytes | memoryview] = field(default_factory=list)
+    pieces: list[tuple[bytes, int]] = field(default_factory=list)
     starts: list[np.ndarray] = field(default_factory=list)
     ends: list[np.ndarray] = field(default_factory=list)
     places: list[np.ndarray] = field(default_factory=list)
@@ -61,32 +61,32 @@ class _Held:
         if not len(starts):
             return at
         size = int(ends[-1]) + TAIL
-        self._add(memoryview(data)[:size], starts, ends, starts - HEAD + at)
+        self._add(data, size, starts, ends, starts - HEAD + at)
         return at + size
 
     def add_shell(self, shell: bytes, at: int) -> None:
         length = len(shell).to_bytes(8, "little")
         checks = (masked_crc32c(part).to_bytes(4, "little") for part in (length, shell))
         frame = length + next(checks) + shell + next(checks)
-        self._add(frame, np.array([HEAD]), np.array([HEAD + len(shell)]), np.array([at]))
+        self._add(frame, len(frame), np.array([HEAD]), np.array([HEAD + len(shell)]), np.array([at]))
         self.shells = True
 
-    def _add(
-        self, piece: bytes | memoryview, starts: np.ndarray, ends: np.ndarray, places: np.ndarray
-    ) -> None:
-        self.pieces.append(piece)
-        self.starts.append(starts + self.size)
-        self.ends.append(ends + self.size)
+    def _add(self, data: bytes, size: int, starts: np.ndarray, ends: np.ndarray, places: np.ndarray) -> None:
+        self.pieces.append((data, size))
+        self.starts.append(starts + self.size if self.size else starts)
+        self.ends.append(ends + self.size if self.size else ends)
         self.places.append(places)
-        self.size += len(piece)
+        self.size += size
 
     def batch(self, offset: int, end: int) -> Batch:
         if not self.pieces:
             none = np.empty(0, dtype=np.int64)
             return Batch(b"", none, none, offset)
-        starts, ends = np.concatenate(self.starts), np.concatenate(self.ends)
+        if len(self.pieces) == 1 and not self.shells:
+            return Batch(self.pieces[0][0], self.starts[0], self.ends[0], offset)
+        data = b"".join(memoryview(piece)[:size] for piece, size in self.pieces)
         places = np.append(np.concatenate(self.places), end) if self.shells else None
-        return Batch(b"".join(self.pieces), starts, ends, offset, places)
+        return Batch(data, np.concatenate(self.starts), np.concatenate(self.ends), offset, places)
 
 
 class Gathering:
