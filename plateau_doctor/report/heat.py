@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,11 +77,17 @@ def short_names(names: Sequence[str]) -> list[str]:
     """
     parts = [re.findall(r"[^./]+[./]?|[./]", name) for name in names]
     most = min(map(len, parts)) - 1 if len(names) > 1 else 0  # of each name something is left
-    before = min(most, len(os.path.commonprefix(parts)))
-    behind = min(most - before, len(os.path.commonprefix([part[::-1] for part in parts])))
-    short = ["".join(part[before : len(part) - behind]).rstrip("./") for part in parts]
+    before = min(most, _alike(parts))
+    behind = min(most - before, _alike([part[::-1] for part in parts]))
+    cut = ["".join(part[before : len(part) - behind]).rstrip("./") for part in parts]
+    short = [part or name for part, name in zip(cut, names, strict=True)]
     half = LONGEST_NAME // 2
     return [
         name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
         for name in short
     ]
+
+
+def _alike(parts: Sequence[Sequence[str]]) -> int:
+    """Return how many parts all names begin with."""
+    return len(list(takewhile(lambda same: len(set(same)) == 1, zip(*parts, strict=False))))
