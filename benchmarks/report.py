@@ -20,9 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from plateau_doctor import __version__, examination
-from plateau_doctor.console import write_all
+from plateau_doctor.console import write_report
 from plateau_doctor.examination import Examination
-from plateau_doctor.report.files import files
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "logs"
 OPENINGS = 5
@@ -68,7 +67,7 @@ def _seconds(many: Examination, index: Path) -> tuple[float, float]:
     from joblib.externals.loky import get_reusable_executor
 
     wall, before = time.perf_counter(), sum(os.times()[:4])
-    write_all(files(many, "html", index))
+    write_report(many, "html", index)
     wall = time.perf_counter() - wall
     get_reusable_executor().shutdown(wait=True)  # the time of a worker is told when it has ended
     return wall, sum(os.times()[:4]) - before

@@ -25,7 +25,7 @@ from plateau_doctor.console import (
     rules_folder,
     wants_color,
     write,
-    write_all,
+    write_report,
     writer,
 )
 
@@ -231,18 +231,17 @@ def _stale(found: Examination, asked: Asked) -> list[str]:
 def _written(found: Examination, wanted: Wanted, reports: Sequence[tuple[str, str]]) -> None:
     from plateau_doctor.gating import baseline_of
     from plateau_doctor.report import render
-    from plateau_doctor.report.files import files
 
     templates = Path(wanted.templates) if wanted.templates else None
     colored = wanted.color == "always" or (wanted.color == "auto" and wanted.output is None and wants_color())
     if _streams(wanted, reports):
         pass  # it was written as it came
     elif wanted.output and wanted.form == "html":
-        write_all(files(found, "html", Path(wanted.output), templates))
+        write_report(found, "html", Path(wanted.output), templates)
     elif not wanted.quiet or wanted.output:
         write(render(found, wanted.form, color=colored, templates=templates), wanted.output)
     for form, file in reports:
-        write_all(files(found, form, Path(file), templates))
+        write_report(found, form, Path(file), templates)
         click.echo(f"wrote {file}", err=True)
     if wanted.write_baseline:
         write(baseline_of(found), wanted.write_baseline)

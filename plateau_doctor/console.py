@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from plateau_doctor.examination import Examination
 
 __all__ = [
     "FINDINGS",
@@ -22,7 +26,7 @@ __all__ = [
     "rules_folder",
     "wants_color",
     "write",
-    "write_all",
+    "write_report",
     "writer",
 ]
 
@@ -116,16 +120,20 @@ def writer(path: str | None) -> Iterator[Callable[[str], object]]:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 
-def write_all(files: Iterable[tuple[Path, str]]) -> None:
-    """Write a report's files; the folder of those that go with the first one is made."""
+def write_report(found: Examination, form: str, file: Path, templates: Path | None = None) -> None:
+    """Write a report, and its pages of single runs in a folder beside it; pages of runs that are gone go too."""
     from plateau_doctor.letters import UsageError
+    from plateau_doctor.report.files import files
+    from plateau_doctor.report.stale import stale_pages
 
-    home: Path | None = None
-    for path, text in files:
-        home = home or path.parent
-        if path.parent != home:
-            try:
+    written = []
+    for path, text in files(found, form, file, templates):
+        try:
+            if path.parent != file.parent:
                 path.parent.mkdir(exist_ok=True)
-            except OSError as error:
-                raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
         write(text, str(path))
+        written.append(path)
+    for page in stale_pages(file, written) if form == "html" else ():
+        page.unlink(missing_ok=True)

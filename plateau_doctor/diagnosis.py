@@ -196,7 +196,7 @@ def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
     found = [_of_fact(name, facts[name], left[name]) for name in told]
     rest = sum(left.values()) - sum(left[name] for name in told)
     if abs(rest) >= WORTH_A_LINE:
-        says = "further facts, and what was not logged, together"
+        says = "the rest of the log, and what it lacks, taken together"
         found.append(Evidence(says, _side(rest), True, rest, {}))
     return found
 
@@ -259,6 +259,6 @@ def _asks_siblings(sign: Sign) -> bool:
     return any(name.startswith("siblings.") for name in sign.condition.names)
 
 
-def _reading_order(evidence: Evidence) -> tuple[int, float]:
-    """Seen before unknown before unseen, and the heavier first."""
-    return {True: 0, None: 1, False: 2}[evidence.seen], -abs(evidence.log_odds)
+def _reading_order(evidence: Evidence) -> tuple[int, bool, float]:
+    """Seen before unknown before unseen, what names a fact before what sums up, and the heavier first."""
+    return {True: 0, None: 1, False: 2}[evidence.seen], not evidence.facts, -abs(evidence.log_odds)

@@ -243,7 +243,7 @@ def _headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Se
     if found:
         quiet = state not in WORRIED and all(one.severity == "note" for one in found)
         says = f"{found[0].says[:1].lower()}{found[0].says[1:]}"
-        return f"{where}; to be noted, perhaps: {says}" if quiet else f"{where}: {says}"
+        return f"{where}; perhaps: {says}" if quiet else f"{where}: {says}"
     if state in WORRIED:
         return f"{where}; the log does not tell why"
     return where

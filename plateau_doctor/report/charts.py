@@ -27,9 +27,9 @@ MOST_BANDS = 6
 MOST_MARKS = 60
 DECADES_FOR_LOG = 2.0
 PANELS: Mapping[str, Mapping[str, tuple[str, str]]] = {  # title -> role -> name in the key, look
+    "Reward": {"reward": ("reward", "train")},  # what an agent is judged by
     "Loss": {"train_loss": ("training", "train"), "val_loss": ("validation", "validation")},
     "Metric": {"train_metric": ("training", "train"), "val_metric": ("validation", "validation")},
-    "Reward": {"reward": ("reward", "train")},
 }
 ROLES_DRAWN: Mapping[str, str] = {  # of trials, the first that there is
     "val_loss": "Validation loss",
@@ -71,7 +71,7 @@ class Chart:
 
 
 def curve_charts(logged: Logged, plateaus: Sequence[Plateau]) -> tuple[Chart, ...]:
-    """Return a chart of the losses, of the metrics and of the reward, each where it was logged."""
+    """Return a chart of the reward, of the losses and of the metrics, each where it was logged."""
     charts = (_curve_chart(title, logged, plateaus) for title in PANELS)
     return tuple(chart for chart in charts if chart is not None)
 

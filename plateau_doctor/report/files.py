@@ -13,6 +13,7 @@ from plateau_doctor.report import html, render
 from plateau_doctor.report.index import ORDERS, Order, index_of, ordered, row_of
 from plateau_doctor.report.page import MANY, Way, in_order
 from plateau_doctor.report.sandbox import environment, letters
+from plateau_doctor.report.stale import folder_of_pages
 from plateau_doctor.report.words import unused_anchor
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def files(
     if format != "html" or len(examination.runs) <= MANY:
         yield file, render(examination, format, templates=templates)
         return
-    folder = file.parent / f"{file.stem}_runs"
+    folder = folder_of_pages(file)
     yield from _indices(examination, file, folder, templates)
     for name, text in _pages(examination, file.name, templates):
         yield folder / name, text

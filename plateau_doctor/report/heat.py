@@ -70,11 +70,6 @@ def _heat_notes(whole: tuple[int, int], part: tuple[int, int], lost: int) -> lis
     return notes
 
 
-def _in_common(lists: Sequence[Sequence[str]]) -> int:
-    """Return with how many of the same parts all lists begin."""
-    return sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*lists, strict=False)))
-
-
 def short_names(names: Sequence[str]) -> list[str]:
     """Return names of layers without the parts that all begin or end with, such as `model.` and `.weight`.
 
@@ -82,11 +77,17 @@ def short_names(names: Sequence[str]) -> list[str]:
     """
     parts = [re.findall(r"[^./]+[./]?|[./]", name) for name in names]
     most = min(map(len, parts)) - 1 if len(names) > 1 else 0  # of each name something is left
-    before = min(most, _in_common(parts))
-    behind = min(most - before, _in_common([part[::-1] for part in parts]))
-    short = ["".join(part[before : len(part) - behind]).rstrip("./") for part in parts]
+    before = min(most, _alike(parts))
+    behind = min(most - before, _alike([part[::-1] for part in parts]))
+    cut = ["".join(part[before : len(part) - behind]).rstrip("./") for part in parts]
+    short = [part or name for part, name in zip(cut, names, strict=True)]
     half = LONGEST_NAME // 2
     return [
         name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
         for name in short
     ]
+
+
+def _alike(parts: Sequence[Sequence[str]]) -> int:
+    """Return how many parts all names begin with."""
+    return len(list(takewhile(lambda same: len(set(same)) == 1, zip(*parts, strict=False))))

@@ -229,9 +229,13 @@ def answer(runs: Sequence[RunExamination]) -> str:
         return "No training run was found"
     if len(runs) == 1:
         return sentence(runs[0]).removesuffix(".")
-    ailing = sum(standing(one) in ("sick", "undetermined") for one in runs)
+    found = [standing(one) for one in runs]
+    ailing, unjudged = sum(kind in ("sick", "undetermined") for kind in found), found.count("not judged")
+    if not ailing and unjudged == len(runs):
+        return f"None of {len(runs)} runs could be judged"
     if not ailing:
-        return f"Nothing wrong was found in {len(runs)} runs"
+        rest = f"; {unjudged} could not be judged" if unjudged else ""
+        return f"Nothing wrong was found in {counted(len(runs) - unjudged, 'run')}{rest}"
     return f"{ailing} of {len(runs)} runs {'needs' if ailing == 1 else 'need'} attention"
 
 

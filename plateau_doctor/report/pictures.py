@@ -18,7 +18,7 @@ from plateau_doctor.report.sheet import Sheet, blank_sheet
 __all__ = ["LOOKS", "Band", "Drawing", "Mark", "Other", "Stroke", "curves", "heat_map"]
 
 WIDTH, HEIGHT, STRIP = 420, 200, 48  # pixels of the plot, without axes
-LABELS = 46  # pixels kept for the labels of a vertical axis, so that stacked plots line up
+LABELS = 54  # pixels kept for the labels of a vertical axis, so that stacked plots line up
 ROW, SHORTEST = 15, 80  # pixels of one layer in the heat map, and of the map at least
 WIDE_LETTER = 7.5  # pixels; a browser's font may be wider than the one measured with
 TICKS = 4  # about so many labels an axis; each costs a millisecond
@@ -154,7 +154,7 @@ def _x(sheet: Sheet, drawing: Drawing, labels: bool) -> Any:
     alt, other = sheet.alt, drawing.other
     last = max(float(stroke.x[-1]) for stroke in drawing.strokes)
     form = "~s" if last >= 1e4 else ",~f"
-    says = {"format": form} if last >= 1e4 else {}
+    says = {"labelExpr": f"format(datum.value, '{form}')"}  # as a format, s would give 0 a unit too
     title = drawing.axis
     if other is not None:
         whole = ",.0f" if other.start + other.slope * last >= 10 else ".1~f"
@@ -176,7 +176,10 @@ def _y(sheet: Sheet, drawing: Drawing) -> Any:
     largest = max(abs(low), abs(high))
     marks: dict[str, Any] = {"tickCount": TICKS}
     if drawing.log:
-        marks = {"values": alt.ExprRef(sheet.value(_powers_of_ten(low, high))), "format": "~g"}
+        marks = {
+            "values": alt.ExprRef(sheet.value(_powers_of_ten(low, high))),
+            "format": "~e" if low < 1e-3 else "~g",
+        }
     elif largest >= 1e5 or largest < 1e-2:
         marks = {"tickCount": TICKS, "format": ".1~e"}
     axis = alt.Axis(minExtent=LABELS, maxExtent=LABELS, **marks)

@@ -68,7 +68,7 @@ class Sheet:
             "params": [{"name": name, "value": None} for name in self._values],
             "datasets": {name: [] for name in self._rows},
             "vconcat": [plot.to_dict(validate=False) for plot in plots],
-            "spacing": 10,
+            "spacing": 16,
             "bounds": "flush",
             "resolve": {"scale": {"x": "shared"}},
         }

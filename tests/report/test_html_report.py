@@ -17,7 +17,7 @@ from test_text_report import HOSTILE, hostile
 from plateau_doctor import places
 from plateau_doctor.facts import Logged
 from plateau_doctor.letters import UsageError
-from plateau_doctor.report import charts, render, sheet
+from plateau_doctor.report import charts, heat, render, sheet
 from plateau_doctor.report.files import INDEX
 from plateau_doctor.report.html import TEMPLATE
 from plateau_doctor.report.index import Index
@@ -162,6 +162,9 @@ def test_a_few_healthy_runs_keep_their_charts(page):
     assert "runs are shown without charts" not in page
 
 
+SHORT = samples.everything().runs[-1]
+
+
 @pytest.mark.parametrize(
     ("runs", "answer"),
     [
@@ -169,6 +172,8 @@ def test_a_few_healthy_runs_keep_their_charts(page):
         ([samples.healthy("a"), samples.healthy("b")], "Nothing wrong was found in 2 runs"),
         ([samples.stuck()], "Stuck since epoch 20 (step 920) at loss 1.4: the learning rate is too high"),
         ([samples.stuck(), samples.healthy()], "1 of 2 runs needs attention"),
+        ([SHORT, SHORT], "None of 2 runs could be judged"),
+        ([SHORT, samples.healthy()], "Nothing wrong was found in 1 run; 1 could not be judged"),
     ],
 )
 def test_the_first_line_answers(runs, answer):
@@ -390,3 +395,47 @@ def test_a_run_with_curves_and_heat_maps_takes_less_than_100_kib():
     text = render(samples.examination(dataclasses.replace(one, run=run)), "html")
     assert text.count('class="picture heat"') == 2
     assert len(text.encode()) < 100 * 1024
+
+
+def drawn(values: np.ndarray) -> str:
+    return charts.curve_charts(
+        Logged(Run("r", "r", "csv", scalar_frame(samples.rows("train_loss", values)))), ()
+    )[0].svg
+
+
+def test_two_pictures_of_one_make_have_each_their_own_line_and_labels():
+    low, high = drawn(np.linspace(2, 1, 20)), drawn(np.linspace(900, 100, 20))
+    sheet._compiled.cache_clear()
+    assert drawn(np.linspace(900, 100, 20)) == high != low
+    assert ">800<" in high
+    assert ">800<" not in low
+
+
+def test_a_step_of_zero_has_no_unit():
+    assert ">10k<" in drawn(np.linspace(2, 1, 20_001))
+    assert ">0<" in drawn(np.linspace(2, 1, 20_001))
+
+
+def test_names_of_layers_lose_what_all_share_and_keep_what_tells_them_apart():
+    assert heat.short_names(["model.conv1.weight", "model.fc.weight"]) == ["conv1", "fc"]
+    assert heat.short_names(["00_dense/kernel", "01_dense/kernel"]) == ["00_dense", "01_dense"]
+    assert heat.short_names(["conv1", "conv1.deep"]) == ["conv1", "conv1.deep"]
+    assert heat.short_names(["alone.weight"]) == ["alone.weight"]
+    assert heat.short_names([".", "/"]) == [".", "/"]
+    long = heat.short_names(
+        [f"decoder.layers.{i}.attention.{part}_projection" for i in (1, 2) for part in "qv"]
+    )
+    assert len(set(long)) == 4
+    assert max(map(len, long)) <= 18
+
+
+def test_a_cause_that_is_surer_and_explains_less_says_so():
+    first = samples.diagnosis(probability=0.6, calibrated=True)
+    second = samples.diagnosis("label_noise", probability=0.8, calibrated=True)
+    one = samples.stuck()
+
+    def page(*causes: object) -> str:
+        return render(samples.examination(dataclasses.replace(one, diagnoses=causes)), "html")
+
+    assert "but it explains less" in page(first, second)
+    assert "but it explains less" not in page(second, first)

@@ -10,6 +10,7 @@ import samples
 from elements import Elements
 from test_text_report import HOSTILE, hostile
 
+from plateau_doctor.console import write_report
 from plateau_doctor.examination import Examination
 from plateau_doctor.gate import Gate, Waiver
 from plateau_doctor.letters import UsageError, visible
@@ -89,3 +90,23 @@ def test_what_is_wrong_in_a_template_of_ones_own_is_a_letter_here_too(tmp_path):
     (tmp_path / "index.html.jinja").write_text("{{ nothing }}")
     with pytest.raises(UsageError, match=r"index.html.jinja:1: 'nothing' is undefined"):
         list(files(many(), "html", Path("r.html"), tmp_path))
+
+
+def test_pages_of_runs_that_are_gone_go_and_what_is_not_ours_stays(tmp_path):
+    report, folder = tmp_path / "report.html", tmp_path / "report_runs"
+    found = many()
+    write_report(found, "html", report)
+    gone = folder / "run-sick-b.html"
+    own = {folder / "notes.html": "<p>mine</p>", folder / "data.csv": "a,b"}
+    for path, text in own.items():
+        path.write_text(text)
+    (folder / "link.html").symlink_to(gone)
+    assert gone.exists()
+    rest = [one for one in found.runs if one.run.name != "sick/b"]
+    write_report(dataclasses.replace(found, runs=(*rest, samples.unknown("new"))), "html", report)
+    assert not gone.exists()
+    assert (folder / "run-new.html").exists()
+    assert all(path.read_text() == text for path, text in own.items())
+    assert (folder / "link.html").is_symlink()
+    write_report(samples.examination(samples.unknown("one")), "html", report)
+    assert sorted(path.name for path in folder.iterdir()) == ["data.csv", "link.html", "notes.html"]
