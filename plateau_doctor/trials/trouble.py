@@ -93,6 +93,6 @@ def silence_of(
             continue
         seen = [(sign.condition.evaluate(one), sign.condition.evaluate(other)) for one, other in pairs]
         known = [pair for pair in seen if None not in pair]
-        shown = [sum(pair[place] is True for pair in known) for place in (0, 1)]
-        found.append(Silence(rule.cause, render(sign.says, before), *shown, arms=len(known)))
+        in_control, in_treated = (sum(pair[place] is True for pair in known) for place in (0, 1))
+        found.append(Silence(rule.cause, render(sign.says, before), in_control, in_treated, len(known)))
     return tuple(found)
