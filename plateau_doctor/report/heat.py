@@ -21,6 +21,7 @@ __all__ = ["heat_charts", "short_names"]
 
 MOST_STEPS, MOST_LAYERS = 40, 24  # columns and rows of a heat map
 LONGEST_NAME = 18  # characters of a layer's name
+PARTS, WORDS = r"[^./]+[./]?|[./]", r"[^._/]+[._/]?|[._/]"
 FEWEST_STEPS = 12  # columns that many layers leave
 MOST_CELLS = 300  # of all maps of a run, about 65 bytes each
 DECADES_OF_HEAT = 12  # tells dead from alive; more would wash out the rest
@@ -73,19 +74,26 @@ def _heat_notes(whole: tuple[int, int], part: tuple[int, int], lost: int) -> lis
 def short_names(names: Sequence[str]) -> list[str]:
     """Return names of layers without the parts that all begin or end with, such as `model.` and `.weight`.
 
-    What is still long loses its middle: both the number of a block and the name of its part tell layers apart.
+    Where that is not enough, without the words that all share, then without their middle: both the number of a
+    block and the name of its part tell layers apart.
     """
-    parts = [re.findall(r"[^./]+[./]?|[./]", name) for name in names]
-    most = min(map(len, parts)) - 1 if len(names) > 1 else 0  # of each name something is left
-    before = min(most, _alike(parts))
-    behind = min(most - before, _alike([part[::-1] for part in parts]))
-    cut = ["".join(part[before : len(part) - behind]).rstrip("./") for part in parts]
-    short = [part or name for part, name in zip(cut, names, strict=True)]
+    short = _unshared([re.findall(PARTS, name) for name in names])
+    if max(map(len, short)) > LONGEST_NAME:
+        short = _unshared([re.findall(WORDS, name) for name in short])
     half = LONGEST_NAME // 2
     return [
         name if len(name) <= LONGEST_NAME else f"{name[: half - 1]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
         for name in short
     ]
+
+
+def _unshared(names: Sequence[Sequence[str]]) -> list[str]:
+    """Return names, each in parts, without those that all begin and end with; of each something is left."""
+    most = min(map(len, names)) - 1 if len(names) > 1 else 0
+    before = min(most, _alike(names))
+    behind = min(most - before, _alike([parts[::-1] for parts in names]))
+    cut = ["".join(parts[before : len(parts) - behind]).rstrip("./_") for parts in names]
+    return [left or "".join(parts) for left, parts in zip(cut, names, strict=True)]
 
 
 def _alike(parts: Sequence[Sequence[str]]) -> int:
