@@ -95,6 +95,7 @@ def check(folder: Path) -> int:
     Exit codes: 0 all is well, 1 a file is wrong or an example is not as it says, 3 no rule file in DIR.
     """
     from plateau_doctor.letters import NothingToAnalyze
+    from plateau_doctor.report.words import counted
     from plateau_doctor.rule_check import check_rules
 
     found, letters = check_rules(folder)
@@ -103,7 +104,8 @@ def check(folder: Path) -> int:
     for letter in letters:
         click.echo(letter, err=True)
     examples = sum(len(rule.examples) for rule in found)
-    click.echo(f"{len(found)} rules read, {examples} examples tested, {len(letters)} mistakes")
+    tested = f"{counted(len(found), 'rule')} read, {counted(examples, 'example')} tested"
+    click.echo(f"{tested}, {counted(len(letters), 'mistake')}")
     return FINDINGS if letters else OK
 
 

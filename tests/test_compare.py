@@ -131,3 +131,13 @@ def test_the_command_exits_as_analyze_does(tmp_path: Path, capsys: pytest.Captur
     assert _run(["compare", good, bad, "--isolated", "--tolerance", "lots"]) == USAGE
     (tmp_path / "empty").mkdir()
     assert _run(["compare", str(tmp_path / "empty"), good, "--isolated"]) == NOTHING
+
+
+def test_a_comparison_fits_into_eighty_columns_and_says_once_what_is_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run(["compare", csv(tmp_path / "good", 0.4), csv(tmp_path / "bad", 0.8), "--isolated"])
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) > 4
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("noise of seeds is unknown") == 1

@@ -78,7 +78,7 @@ name = "it comes down"
 train_loss = "2.3*0.9x40"
 """
     assert _run(["rules", "check", str(mine(tmp_path, rule))]) == OK
-    assert "1 rules read, 2 examples tested, 0 mistakes" in capsys.readouterr().out
+    assert "1 rule read, 2 examples tested, 0 mistakes" in capsys.readouterr().out
     _, letters = check_rules(mine(tmp_path, rule.replace("7x40", "5x40")))
     assert any("'seven' is to fire mine" in letter for letter in letters)
     assert any("no example shows the sign" in letter for letter in letters)

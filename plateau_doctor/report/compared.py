@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from plateau_doctor.letters import uncommanded, visible
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from plateau_doctor.compare import Comparison, Measure, Pair
 
 __all__ = ["compared_json", "compared_text"]
+
+COLUMNS = 80
 
 
 def compared_text(found: Comparison) -> str:
@@ -24,7 +27,7 @@ def compared_text(found: Comparison) -> str:
     for names, side in ((found.only_base, "BASE"), (found.only_head, "HEAD")):
         if names:
             lines += ["", f"only in {side}: {', '.join(names)}"]
-    return uncommanded("\n".join(visible(line) for line in lines) + "\n")
+    return uncommanded("\n".join(wrapped for line in lines for wrapped in _wrapped(visible(line))) + "\n")
 
 
 def compared_json(found: Comparison) -> str:
@@ -38,10 +41,17 @@ def compared_json(found: Comparison) -> str:
     return json.dumps(whole, indent=2, allow_nan=False) + "\n"
 
 
+def _wrapped(line: str) -> list[str]:
+    """Return a line in as many as fit into a terminal, further ones below the words behind its mark."""
+    return textwrap.wrap(line, COLUMNS, subsequent_indent="    ", break_on_hyphens=False) or [""]
+
+
 def _pair(pair: Pair) -> list[str]:
     sides = f"{counted(len(pair.base), 'run')} of BASE, {len(pair.head)} of HEAD"
     lines = [f"{pair.name}: {'worse' if pair.worse else 'not worse'} ({sides})"]
     lines += [f"  {_mark(one)} {_says(one)}" for one in pair.measures]
+    if any(one.low is None and math.isfinite(one.change) for one in pair.measures):
+        lines.append("  ? one run on each side, so the noise of seeds is unknown")
     for one in pair.new:
         fails = "" if one.stops else " (does not count)"
         lines.append(
@@ -74,7 +84,7 @@ def _change(one: Measure) -> str:
     size = f"{_size(one, one.change)} {words[one.change <= 0]}"
     bar = f"counts from {_size(one, one.tolerance)}"
     if one.low is None:
-        return f"{size}; {bar}; one run on each side, so the noise of seeds is unknown"
+        return f"{size}; {bar}"
     return f"{size}, at least {_signed(one, one.low)} at 95% over seeds; {bar}"
 
 
