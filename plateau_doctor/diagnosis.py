@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 
 from plateau_doctor.condition import render
-from plateau_doctor.facts import Facts, Value, known_facts
+from plateau_doctor.facts import Facts, Value
+from plateau_doctor.facts.phrases import phrase
 from plateau_doctor.rule import Rule, Severity, Sign
 from plateau_doctor.weights import Judged, Weights, probability, shipped, told
 
@@ -202,12 +203,7 @@ def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
 
 
 def _of_fact(name: str, value: Value, weight: float) -> Evidence:
-    fact = known_facts()[name]
-    meaning = fact.meaning.split(";")[0].split(". ")[0].rstrip(".")
-    shown = value if isinstance(value, (str, bool)) or value is None else f"{value:.3g}"
-    return Evidence(
-        f"{name} is {shown}: {meaning[:1].lower()}{meaning[1:]}", _side(weight), True, weight, {name: value}
-    )
+    return Evidence(phrase(name, value), _side(weight), True, weight, {name: value})
 
 
 def _side(weight: float) -> Literal["for", "against"]:

@@ -27,6 +27,23 @@ def test_every_fact_says_what_it_means_and_what_it_needs() -> None:
         assert fact.needs in {*NEEDS, BESIDE}, fact.name
 
 
+@pytest.mark.parametrize("value", [0.0, 0.034, -0.5, 2.0, 12345.6, "a word", True, None])
+def test_every_fact_says_its_value_in_words(value: float | str | bool | None) -> None:
+    from plateau_doctor.facts import known_facts
+    from plateau_doctor.facts.phrases import phrase
+
+    for name in known_facts():
+        said = phrase(name, value)
+        assert "{" not in said, name
+        assert "--" not in said, name
+        assert name not in said
+        assert not said[0].isupper(), name
+    assert phrase("net.narrowest", 9.0) == "the smallest layer has 9 weights"
+    assert phrase("gap.ratio", 1471.3) == "validation loss ends at 1,471 times training loss"
+    assert phrase("train_loss.drop", -0.25) == "training loss ended 25% above its first level"
+    assert phrase("val_metric.best", None) == "the validation metric was at best not logged"
+
+
 def test_what_is_public_is_sorted_and_there() -> None:
     import plateau_doctor
 
