@@ -6,12 +6,19 @@ Causes and fixes come from the rule files, facts and formats from the code; a te
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from plateau_doctor.cli import cli
+from plateau_doctor.condition import unfilled
 from plateau_doctor.examination import load_fixes, load_rules
 from plateau_doctor.facts import known_facts
+from plateau_doctor.facts.needs import NEEDS
+from plateau_doctor.fix import Fix
 from plateau_doctor.readers import formats
+from plateau_doctor.report.explain import logs_of
+from plateau_doctor.report.text import FRAMEWORKS
+from plateau_doctor.rule import Rule, Sign
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -19,11 +26,14 @@ README = HERE.parent / "README.md"
 
 def pages() -> dict[Path, str]:
     """Return every generated file's path and text."""
+    rules, fixes = load_rules(), load_fixes()
     return {
-        HERE / "causes.md": causes(),
+        HERE / "causes.md": causes(rules),
+        **{HERE / "causes" / f"{rule.cause}.md": cause(rule, fixes) for rule in rules},
         HERE / "evidence.md": evidence(),
         HERE / "facts.md": facts(),
-        HERE / "fixes.md": fixes(),
+        HERE / "fixes.md": all_fixes(fixes),
+        **{HERE / "fixes" / f"{fix.id}.md": one_fix(fix, rules) for fix in fixes.values()},
         README: readme(README.read_text(encoding="utf-8")),
     }
 
@@ -93,21 +103,69 @@ def format_table() -> str:
     return "\n".join(["| format | what it reads |", "| --- | --- |", *rows, ""])
 
 
-def causes() -> str:
-    parts = ["# Causes\n\nGenerated from `rules/causes/`; the word of a sign is what it counts by itself.\n"]
-    for rule in load_rules():
-        parts.append(f"## {rule.cause}\n\n{rule.says}\n\n{rule.why}\n")
-        for side in ("for", "against"):
-            signs = [s for s in rule.signs if s.side == side]
-            parts.append(
-                "\n".join(
-                    [f"Speaks {side} it:\n", *(f"- {s.strength}: `{s.condition.text}`" for s in signs), ""]
-                )
-            )
-        parts.append(f"False alarms: {rule.falsepositives}.\n")
-        parts.append(f"Look-alikes: {', '.join(rule.confused_with)}. Fixes: {', '.join(rule.fixes)}.\n")
-        parts.append(f"References: {'; '.join(rule.references)}.\n")
+def causes(rules: Sequence[Rule]) -> str:
+    """Return the list of all causes, by family."""
+    parts = ["# Causes\n", "Generated from `rules/causes/`, a page each.\n"]
+    for family in dict.fromkeys(rule.family for rule in rules):
+        rows = [f"- [{r.cause}](causes/{r.cause}.md): {r.says}" for r in rules if r.family == family]
+        parts += [f"## {capitalized(family.replace('_', ' '))}\n", *rows, ""]
     return "\n".join(parts)
+
+
+def cause(rule: Rule, fixes: Mapping[str, Fix]) -> str:
+    """Return the page of a cause: what it is, what is looked at, what it is mistaken for, what mends it."""
+    logs = ", ".join(NEEDS[need].log for need in logs_of(rule))
+    family = rule.family.replace("_", " ")
+    parts = [
+        f"# {rule.cause}\n",
+        f"{rule.says} {rule.why}\n",
+        f"Family: {family}. Severity: {rule.severity}. Looks at: {logs}.\n",
+    ]
+    for side in ("for", "against"):
+        signs = [sign for sign in rule.signs if sign.side == side]
+        rows = [f"| {s.strength} | {unfilled(s.says)} | {condition(s)} |" for s in signs]
+        parts += [f"## What speaks {side} it\n", "| word | sign | when |", "| --- | --- | --- |", *rows, ""]
+    parts += [f"## False alarms\n\nIt may be named without being there: {rule.falsepositives}.\n"]
+    parts += [f"Look-alikes: {', '.join(f'[{name}]({name}.md)' for name in rule.confused_with)}.\n"]
+    parts += ["## What to change\n"]
+    for name in rule.fixes:
+        parts += [f"### {fixes[name].title}\n", f"{fixes[name].advice} ([{name}](../fixes/{name}.md))\n"]
+        parts += snippets(fixes[name]) if name == rule.fixes[0] else []
+    return "\n".join([*parts, *references(rule.references)])
+
+
+def condition(sign: Sign) -> str:
+    """Return the condition of a sign for a cell, with the phenotype it belongs to."""
+    shows = f" ({sign.shows})" if sign.shows else ""
+    return f"`{sign.condition.text}`{shows}"
+
+
+def all_fixes(fixes: Mapping[str, Fix]) -> str:
+    """Return the list of all fixes."""
+    rows = [f"- [{fix.id}](fixes/{fix.id}.md): {fix.title}" for fix in fixes.values()]
+    return "\n".join(["# Fixes\n", "Generated from `rules/fixes/`, a page each.\n", *rows, ""])
+
+
+def one_fix(fix: Fix, rules: Sequence[Rule]) -> str:
+    """Return the page of a fix: what to do, why it helps, the code, and what it mends."""
+    mends = [f"[{rule.cause}](../causes/{rule.cause}.md)" for rule in rules if fix.id in rule.fixes]
+    parts = [f"# {fix.id}\n", f"**{fix.title}.** {fix.advice}\n", f"{fix.why}\n"]
+    parts += [f"Mends: {', '.join(mends)}.\n"] if mends else []
+    return "\n".join([*parts, *snippets(fix), *references(fix.references)])
+
+
+def snippets(fix: Fix) -> list[str]:
+    """Return the code of a fix, for each framework."""
+    named = fix.snippets.items()
+    return [f"{FRAMEWORKS.get(name, name)}:\n\n```python\n{code.strip()}\n```\n" for name, code in named]
+
+
+def references(of: Sequence[str]) -> list[str]:
+    return [f"References: {'; '.join(of)}.\n"] if of else []
+
+
+def capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def facts() -> str:
@@ -121,21 +179,12 @@ def facts() -> str:
     return "\n".join([*head, "| fact | unit | needs | meaning |", "| --- | --- | --- | --- |", *rows, ""])
 
 
-def fixes() -> str:
-    parts = ["# Fixes\n\nGenerated from `rules/fixes/`.\n"]
-    for fix in load_fixes().values():
-        parts.append(f"## {fix.id}\n\n**{fix.title}.** {fix.advice}\n\n{fix.why}\n")
-        for framework, code in fix.snippets.items():
-            parts.append(f"{framework}:\n\n```python\n{code.strip()}\n```\n")
-        parts.append(f"References: {'; '.join(fix.references)}.\n")
-    return "\n".join(parts)
-
-
 def first_line(doc: str) -> str:
     return doc.strip().splitlines()[0].rstrip(".")
 
 
 if __name__ == "__main__":
     for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
         print(f"wrote {path.relative_to(HERE.parent)}")

@@ -17,7 +17,7 @@ from typing import Any
 
 from plateau_doctor.letters import RuleError, did_you_mean
 
-__all__ = ["Condition", "check_template", "render"]
+__all__ = ["Condition", "check_template", "render", "unfilled"]
 
 Value = float | str | bool | None
 Compare = Callable[[Any, Any], Any]
@@ -90,6 +90,11 @@ def render(template: str, facts: Mapping[str, Value]) -> str:
     for i in range(1, len(parts), 3):
         said[i], said[i + 1] = _shown(facts[parts[i]], parts[i + 1]), ""
     return "".join(said)
+
+
+def unfilled(template: str) -> str:
+    """Return a sentence with an ellipsis in place of each fact, as it reads before there is a run."""
+    return _FIELD.sub("\N{HORIZONTAL ELLIPSIS}", template)
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,7 @@
 """Generated pages and tables are as the rules and the code have them now."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ generate = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(generate)
 
 
-@pytest.mark.parametrize("path", generate.pages(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", generate.pages(), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a_generated_page_is_up_to_date(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == generate.pages()[path], "run: python docs/generate.py"
 
@@ -25,6 +26,18 @@ def test_every_fact_says_what_it_means_and_what_it_needs() -> None:
     for fact in known_facts().values():
         assert fact.meaning.endswith("."), fact.name
         assert fact.needs in {*NEEDS, BESIDE}, fact.name
+
+
+def test_every_generated_page_has_a_source() -> None:
+    written = {path for kind in ("causes", "fixes") for path in (ROOT / "docs" / kind).iterdir()}
+    assert written <= generate.pages().keys(), "a page of a cause or fix that is no more"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    lost = [one for one in links if "://" not in one and not (page.parent / one).exists()]
+    assert not lost
 
 
 @pytest.mark.parametrize("value", [0.0, 0.034, -0.5, 2.0, 12345.6, "a word", True, None])

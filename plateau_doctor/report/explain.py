@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from plateau_doctor.condition import unfilled
 from plateau_doctor.facts import known_facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.report.text import FRAMEWORKS, Page
@@ -36,9 +37,9 @@ def explain_cause(rule: Rule, fixes: Mapping[str, Fix] | None = None) -> str:
         lines += ["", f"Speaks {side} it"]
         for sign in (sign for sign in rule.signs if sign.side == side):
             shows = f" [{sign.shows}]" if sign.shows else ""
-            lines += page.wrap(
-                f"{sign.strength}{shows}: {sign.condition.text}", 4, "  " + ("+" if side == "for" else "-")
-            )
+            mark = "  " + ("+" if side == "for" else "-")
+            lines += page.wrap(f"{sign.strength}{shows}: {unfilled(sign.says)}", 4, mark)
+            lines += page.wrap(f"when {sign.condition.text}", 6, style="dim")
     chosen = (
         next((fixes[name] for name in rule.fixes if name in fixes and fixes[name].snippets), None)
         if fixes

@@ -31,24 +31,26 @@ def heat_charts(logged: Logged) -> tuple[Chart, ...]:
     """Return a heat map of gradient norms and one of weight norms, layer by step, each where they were logged."""
     norms = {kind: logged.layers(kind) for kind in ("gradient", "weight")}
     there = {kind: frame for kind, frame in norms.items() if frame is not None and min(frame.shape) >= 2}
-    charts = (_heat_chart(kind, frame, MOST_CELLS // len(there)) for kind, frame in there.items())
-    return tuple(chart for chart in charts if chart is not None)
+    return tuple(_heat_chart(kind, frame, MOST_CELLS // len(there)) for kind, frame in there.items())
 
 
-def _heat_chart(kind: str, norms: pd.DataFrame, cells: int) -> Chart | None:
-    """Return the heat map of log10 norms of shape (steps, layers) in at most so many cells; None where none is > 0."""
+def _heat_chart(kind: str, norms: pd.DataFrame, cells: int) -> Chart:
+    """Return the heat map of log10 norms of shape (steps, layers) in at most so many cells.
+
+    Where no norm is above 0 the map is all of the color that stands for 0, which a note says: a silent net is a sight.
+    """
     layers_shown = spread(norms.shape[1], min(MOST_LAYERS, cells // FEWEST_STEPS))
     part = norms.iloc[spread(norms.shape[0], min(MOST_STEPS, cells // len(layers_shown))), layers_shown]
     values = part.to_numpy(dtype=float)
     usable = np.isfinite(values) & (values > 0)
-    if not usable.any():
-        return None
     logs = np.full(values.shape, np.nan)
-    logs[usable] = np.log10(values[usable])
-    low, high = float(np.nanmin(logs)), float(np.nanmax(logs))
-    low = max(low, high - DECADES_OF_HEAT)
+    low, high, ends = -1.0, 0.0, ("0", "above 0")
+    if usable.any():
+        logs[usable] = np.log10(values[usable])
+        low, high = float(np.nanmin(logs)), float(np.nanmax(logs))
+        low = max(low, high - DECADES_OF_HEAT)
+        ends = f"{10**low:.2g}", f"{10**high:.2g}"
     logs[values == 0] = low
-    ends = f"{10**low:.2g}", f"{10**high:.2g}"
     layers = short_names([visible(str(name)) for name in part.columns])
     steps = [float(step) for step in part.index]
     return Chart(
@@ -56,17 +58,21 @@ def _heat_chart(kind: str, norms: pd.DataFrame, cells: int) -> Chart | None:
         pictures.heat_map(np.clip(logs, low, high), steps, layers, (low, high)),
         f"Heat map: {kind} norm of {len(layers)} layers over {len(steps)} steps, from {ends[0]} to {ends[1]}.",
         (Key(ends[0], "low"), Key(ends[1], "high")),
-        tuple(_heat_notes(norms.shape, part.shape, int((~np.isfinite(values)).sum()))),
+        tuple(_heat_notes(kind, norms, values)),
         int(values.size),
         int(norms.size),
     )
 
 
-def _heat_notes(whole: tuple[int, int], part: tuple[int, int], lost: int) -> list[str]:
+def _heat_notes(kind: str, norms: pd.DataFrame, drawn: np.ndarray) -> list[str]:
     notes = []
-    if whole != part:
-        notes.append(f"{part[1]:,} of {whole[1]:,} layers and {part[0]:,} of {whole[0]:,} steps drawn")
-    if lost:
+    if norms.shape != drawn.shape:
+        (steps, layers), (all_steps, all_layers) = drawn.shape, norms.shape
+        notes.append(f"{layers:,} of {all_layers:,} layers and {steps:,} of {all_steps:,} steps drawn")
+    finite = np.isfinite(drawn)
+    if finite.any() and not (drawn[finite] > 0).any():
+        notes.append(f"every {kind} norm drawn is exactly 0")
+    if lost := int((~finite).sum()):
         notes.append(f"a cross: NaN, Inf or not logged ({lost:,} cells)")
     return notes
 

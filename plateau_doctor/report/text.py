@@ -41,6 +41,7 @@ __all__ = ["FRAMEWORKS", "Page", "concise", "full"]
 
 FRAMEWORKS = {"keras": "Keras", "torch": "PyTorch"}
 MOST_ASKED, MOST_EXPLAINED = 3, 2  # logs to add, told with the line that logs them
+MOST_SIGNS = {"for": 5, "against": 2}  # the heaviest
 MOST_PROBLEMS = MOST_FAMILIES = 12
 NARROWEST = 40
 _SGR = {
@@ -219,8 +220,12 @@ def _table(table: Sequence[Sequence[str]], page: Page) -> list[str]:
 def _why(one: RunExamination, page: Page) -> list[str]:
     top = one.diagnoses[0]
     lines = ["", *page.wrap(f"{top.cause} ({confidence(top)})", _LABEL, "  Cause", "bold")]
-    for evidence in shown(top.evidence):
-        lines += page.wrap(evidence.says, _LABEL + 2, " " * _LABEL + ("+" if evidence.side == "for" else "-"))
+    signs = shown(top.evidence)
+    kept = [sign for side, most in MOST_SIGNS.items() for sign in [s for s in signs if s.side == side][:most]]
+    for sign in kept:
+        lines += page.wrap(sign.says, _LABEL + 2, " " * _LABEL + ("+" if sign.side == "for" else "-"))
+    if more := len(signs) - len(kept):
+        lines += page.wrap(f"… and {counted(more, 'lighter sign')}, see --html", _LABEL + 2)
     for logs, how in grouped(_deciding(one.missing, top))[:MOST_EXPLAINED]:
         lines += page.wrap(f"not logged: {logs}; {how}", _LABEL + 2, " " * _LABEL + "?")
     return lines
@@ -257,9 +262,9 @@ def _others(one: RunExamination, page: Page) -> list[str]:
         lines += page.wrap(", ".join(rest), 15, "  Not logged", "dim")
     for rank, also in enumerate(one.diagnoses[1:]):
         change = f": {', '.join(also.fixes)}" if also.fixes else ""
-        lines += page.wrap(
-            f"{also.cause} ({confidence(also)}){change}", 15, "" if rank else "  Also seen", "dim"
-        )
+        less = ", but explains less" if (also.probability or 0) > (top.probability or 1) else ""
+        says = f"{also.cause} ({confidence(also)}{less}){change}"
+        lines += page.wrap(says, 15, "" if rank else "  Also seen", "dim")
     alike = [cause for cause in top.confused_with if cause not in {d.cause for d in one.diagnoses}]
     if alike:
         lines += page.wrap(", ".join(alike), 15, "  Look-alikes", "dim")

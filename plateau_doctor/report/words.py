@@ -195,9 +195,14 @@ def counted(n: int, thing: str) -> str:
 
 
 def shown(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
-    """Return the signs that were seen, those that speak for the cause first."""
-    seen = [one for one in evidence if one.seen]
-    return tuple([one for one in seen if one.side == "for"] + [one for one in seen if one.side == "against"])
+    """Return the signs that were seen, those that speak for the cause first; none that a heavier one has told."""
+    told: dict[str, set[str]] = {"for": set(), "against": set()}
+    kept: dict[str, list[Evidence]] = {"for": [], "against": []}
+    for one in evidence:
+        if one.seen and not (one.facts and told[one.side] >= one.facts.keys()):
+            told[one.side] |= one.facts.keys()
+            kept[one.side].append(one)
+    return (*kept["for"], *kept["against"])
 
 
 def unused_anchor(name: str, taken: set[str]) -> str:
