@@ -51,6 +51,41 @@ def test_the_answer_comes_before_the_evidence_and_the_evidence_before_the_fix():
     assert places == sorted(places)
 
 
+def test_the_heaviest_signs_are_told_and_the_rest_counted():
+    signs = [samples.Evidence(f"sign {i} speaks", "for", True, 9.0 - i, {f"a.{i}": 1.0}) for i in range(8)]
+    counter = [samples.Evidence(f"doubt {i}", "against", True, i - 9.0, {f"b.{i}": 1.0}) for i in range(3)]
+    one = samples.stuck(diagnoses=(samples.diagnosis(evidence=(*signs, *counter)),))
+    text = render(samples.examination(one), "full")
+    assert "+ sign 4 speaks" in text
+    assert "- doubt 1" in text
+    assert "sign 5" not in text
+    assert "doubt 2" not in text
+    assert "and 4 lighter signs, see --html" in text
+
+
+def test_what_a_heavier_sign_has_told_is_not_told_again():
+    both, one_of_them = {"gradients.zeros": 1.0, "activations.zeros": 0.9}, {"gradients.zeros": 1.0}
+    signs = [
+        samples.Evidence("gradients and outputs are zero", "for", True, 4.0, both),
+        samples.Evidence("gradients are zero", "for", True, 2.0, one_of_them),
+        samples.Evidence("but gradients are zero", "against", True, -1.0, one_of_them),
+    ]
+    one = samples.stuck(diagnoses=(samples.diagnosis(evidence=tuple(signs)),))
+    text = render(samples.examination(one), "full")
+    assert "+ gradients are zero" not in text
+    assert "- but gradients are zero" in text
+
+
+def test_a_cause_that_is_surer_and_explains_less_says_so():
+    first = samples.diagnosis(probability=0.6, calibrated=True)
+    second = samples.diagnosis("label_noise", probability=0.8, calibrated=True)
+    text = render(samples.examination(samples.stuck(diagnoses=(first, second))), "full")
+    assert "but explains less" in text
+    assert "but explains less" not in render(
+        samples.examination(samples.stuck(diagnoses=(second, first))), "full"
+    )
+
+
 def test_no_percentage_is_shown_for_an_uncalibrated_cause():
     one = samples.stuck(diagnoses=(samples.diagnosis(evidence=(), probability=0.93, calibrated=False),))
     text = render(samples.examination(one), "full")
