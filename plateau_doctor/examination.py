@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 WORRIED: Collection[State] = ("plateaued", "diverged")
+LIKELY = 0.5  # of a cause that is told without a perhaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +243,7 @@ def _headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Se
     where = _where(facts, state, plateaus)
     if found:
         quiet = state not in WORRIED and all(one.severity == "note" for one in found)
+        quiet |= found[0].probability is not None and found[0].probability < LIKELY
         says = f"{found[0].says[:1].lower()}{found[0].says[1:]}"
         return f"{where}; perhaps: {says}" if quiet else f"{where}: {says}"
     if state in WORRIED:

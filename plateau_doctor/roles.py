@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-__all__ = ["ROLES", "higher_is_better", "layer_of", "rank_of", "role_of", "roles_of"]
+__all__ = ["ROLES", "higher_is_better", "layer_of", "rank_of", "role_of", "roles_of", "same_metric"]
 
 ROLES = (
     "train_loss",
@@ -39,6 +39,15 @@ RISING_METRIC = frozenset(
     "acc accuracy f1 f1score auc auroc map map50 ap iou miou jaccard dice bleu rouge psnr ssim r2 top1 "
     "top5 kappa mcc precision recall score success win".split()
 )
+SAME_METRIC = {  # other words for one metric
+    **dict.fromkeys(("acc", "top1"), "accuracy"),
+    **dict.fromkeys(("miou", "jaccard"), "iou"),
+    **dict.fromkeys(("map", "map50"), "ap"),
+    "f1score": "f1",
+    "auroc": "auc",
+    "err": "error",
+    "ppl": "perplexity",
+}
 FALLING_METRIC = frozenset("error err mae mse rmse mape wer cer perplexity ppl fid bpc bpb".split())
 REWARD = frozenset({"reward", "rewards", "rew", "return", "returns"})
 PLAIN = (
@@ -161,6 +170,18 @@ def higher_is_better(tag: str) -> bool:
     """Whether a metric of this name improves by rising; True unless its name is an error measure."""
     present = frozenset(words_of(tag))
     return not present & FALLING_METRIC or bool(present & RISING_METRIC)
+
+
+def same_metric(one: str, other: str) -> bool:
+    """Return whether two tags may be of one metric: True unless both name one, and different ones.
+
+    An accuracy of boxes and an average precision have no gap that tells of overfitting.
+    """
+    named = [
+        {SAME_METRIC.get(word, word) for word in words_of(tag)} & (RISING_METRIC | FALLING_METRIC)
+        for tag in (one, other)
+    ]
+    return not all(named) or not named[0].isdisjoint(named[1])
 
 
 def layer_of(tag: str) -> str | None:

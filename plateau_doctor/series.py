@@ -110,7 +110,8 @@ def curve_of(run: Run, role: str) -> Curve | None:
     """Return the curve that stands for a role, None where the role was not logged.
 
     Of several tags of one role the total comes before its parts, the epoch's mean before single steps,
-    and the first logged before the rest; a tag with fewer than three points stands back.
+    and the first logged before the rest; a tag with fewer than three points stands back. Of three and more
+    learning rates it is that of the middle.
     """
     rows = run.scalars[(run.scalars["role"] == role) & run.scalars["live"]]
     return curve_from(role, {str(tag): part for tag, part in rows.groupby("tag", sort=False)})
@@ -120,9 +121,22 @@ def curve_from(role: str, tags: Mapping[str, pd.DataFrame]) -> Curve | None:
     """Return the curve that stands for a role, made of the live rows of its tags in order; None without rows."""
     if len(tags) == 1:
         return _curve(role, *next(iter(tags.items())))
+    if role == "learning_rate" and len(tags) > 2:
+        middle = _of_the_middle(tags)
+        return _curve(role, middle, tags[middle])
     sizes = {tag: _points(rows) for tag, rows in tags.items()}
     best = min(tags, key=lambda tag: (sizes[tag] < 3, _rank(tag, sizes)), default=None)
     return None if best is None else _curve(role, best, tags[best])
+
+
+def _of_the_middle(tags: Mapping[str, pd.DataFrame]) -> str:
+    """Return the tag of the group of parameters whose peak rate is the median one.
+
+    One group may have a rate of its own: biases that warm up from above (Ultralytics), a head that learns faster.
+    """
+    peaks = {tag: float(rows["value"].max()) for tag, rows in tags.items() if rows["value"].notna().any()}
+    middle = sorted(peaks.values())[len(peaks) // 2] if peaks else None
+    return next((tag for tag, peak in peaks.items() if peak == middle), next(iter(tags)))
 
 
 def finest_curve(chosen: Curve, tags: Mapping[str, pd.DataFrame]) -> Curve:

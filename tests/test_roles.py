@@ -2,7 +2,7 @@
 
 import pytest
 
-from plateau_doctor.roles import ROLES, _role_of, higher_is_better, rank_of, role_of, roles_of
+from plateau_doctor.roles import ROLES, _role_of, higher_is_better, rank_of, role_of, roles_of, same_metric
 
 NAMES = {
     "train_loss": "loss train_loss train/box_loss total_loss train/loss train_loss_step train_loss_epoch main/loss trl "
@@ -78,3 +78,19 @@ def test_an_unknown_name_has_no_role_and_a_reason() -> None:
 )
 def test_no_rule_tells_numbers_of_three_digits_apart(name: str) -> None:
     assert _role_of(name.format("100")) == _role_of(name.format("4711"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("accuracy", "val_accuracy", True),
+        ("train/acc", "validation/accuracy_top1", True),
+        ("mIoU", "val/jaccard", True),
+        ("train_metric", "val_f1", True),  # a name that tells no metric contradicts none
+        ("fast_rcnn/cls_accuracy", "bbox/AP", False),
+        ("train/f1", "val/auc", False),
+    ],
+)
+def test_two_tags_are_of_one_metric_unless_they_name_different_ones(one: str, other: str, same: bool) -> None:
+    assert same_metric(one, other) is same
+    assert same_metric(other, one) is same

@@ -7,6 +7,7 @@ import numpy as np
 from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.loss import first_level, last_level
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.roles import same_metric
 from plateau_doctor.series import MOST_BINS, Curve, median, smooth
 
 METRICS = ("train_metric", "val_metric")
@@ -26,6 +27,12 @@ def shares(curve: Curve) -> np.ndarray:
     """Return a metric's bins, larger is better, on 0..1 where it was logged in percent."""
     values = -curve.bins if curve.sign < 0 else curve.bins
     return values / 100 if np.max(np.abs(values)) > 1.5 else values
+
+
+def same_metrics(logged: Logged) -> bool:
+    """Return whether training and validation logged the same metric; True where one of them logged none."""
+    train, val = logged.curve("train_metric"), logged.curve("val_metric")
+    return train is None or val is None or same_metric(train.tag, val.tag)
 
 
 @fact("val_loss.rise", "share of its lowest level", "val_loss")
@@ -213,9 +220,11 @@ def metric_spread(logged: Logged, series: str) -> Value:
 
 @fact("gap.metric", "points", "val_metric")
 def metric_gap(logged: Logged, _: str) -> Value:
-    """Training metric minus validation metric at the end, on 0..1."""
+    """Training metric minus validation metric at the end, on 0..1; None where they are not the same metric."""
     train, val = metric_level(logged, "train_metric"), metric_level(logged, "val_metric")
-    return None if train is None or val is None else float(train) - float(val)
+    if train is None or val is None or not same_metrics(logged):
+        return None
+    return float(train) - float(val)
 
 
 @fact("gap.lead", "points", "val_metric")
@@ -227,9 +236,12 @@ def lead(logged: Logged, _: str) -> Value:
 
 @fact("gap.lead_early", "points", "val_metric")
 def lead_early(logged: Logged, _: str) -> Value:
-    """Validation metric minus training metric in the first quarter of the run, on 0..1."""
+    """Validation metric minus training metric in the first quarter of the run, on 0..1.
+
+    None where they are not the same metric.
+    """
     train, val = logged.curve("train_metric"), logged.curve("val_metric")
-    if train is None or val is None or train.sign > 0 or val.sign > 0:
+    if train is None or val is None or train.sign > 0 or val.sign > 0 or not same_metrics(logged):
         return None
     begin = [curve.evenly(shares(curve))[: MOST_BINS // 4] for curve in (val, train)]
     return float(np.median(begin[0]) - np.median(begin[1]))

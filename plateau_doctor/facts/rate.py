@@ -13,7 +13,9 @@ ADAPTIVE = ("adam", "rmsprop", "adagrad", "lamb", "lion", "adafactor", "nadam")
 
 def peak_rate(logged: Logged) -> float | None:
     """Return the highest learning rate: from its curve, a single logged value, or the settings."""
-    values = logged.rows("learning_rate")["value"].to_numpy()
+    chosen = logged.any_curve("learning_rate")
+    rows = logged.rows("learning_rate") if chosen is None else logged.tags_of("learning_rate")[chosen.tag]
+    values = rows["value"].to_numpy()
     finite = values[np.isfinite(values)]
     if len(finite):
         return float(finite.max())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from plateau_doctor.facts import Logged
+from plateau_doctor.facts.gap import same_metrics
 from plateau_doctor.letters import visible
 from plateau_doctor.plateau import Plateau
 from plateau_doctor.report import marks, pictures
@@ -30,6 +31,10 @@ PANELS: Mapping[str, Mapping[str, tuple[str, str]]] = {  # title -> role -> name
     "Reward": {"reward": ("reward", "train")},  # what an agent is judged by
     "Loss": {"train_loss": ("training", "train"), "val_loss": ("validation", "validation")},
     "Metric": {"train_metric": ("training", "train"), "val_metric": ("validation", "validation")},
+}
+APART: Mapping[str, Mapping[str, tuple[str, str]]] = {  # metrics that no axis could hold together
+    "Metric": {"val_metric": ("validation", "validation")},
+    "Training metric": {"train_metric": ("training", "train")},
 }
 ROLES_DRAWN: Mapping[str, str] = {  # of trials, the first that there is
     "val_loss": "Validation loss",
@@ -72,7 +77,8 @@ class Chart:
 
 def curve_charts(logged: Logged, plateaus: Sequence[Plateau]) -> tuple[Chart, ...]:
     """Return a chart of the reward, of the losses and of the metrics, each where it was logged."""
-    charts = (_curve_chart(title, logged, plateaus) for title in PANELS)
+    panels = PANELS if same_metrics(logged) else {**PANELS, **APART}
+    charts = (_curve_chart(title, looks, logged, plateaus) for title, looks in panels.items())
     return tuple(chart for chart in charts if chart is not None)
 
 
@@ -124,8 +130,9 @@ def sparkline(values: np.ndarray, width: int = 96, height: int = 24, most: int =
     return "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
 
 
-def _curve_chart(title: str, logged: Logged, plateaus: Sequence[Plateau]) -> Chart | None:
-    looks = PANELS[title]
+def _curve_chart(
+    title: str, looks: Mapping[str, tuple[str, str]], logged: Logged, plateaus: Sequence[Plateau]
+) -> Chart | None:
     curves = {role: curve for role in looks if (curve := _drawable(logged, role)) is not None}
     if not curves:
         return None

@@ -1,0 +1,71 @@
+"""What facts make of logs that hold more than one series of a kind."""
+
+import numpy as np
+import pytest
+
+from plateau_doctor.facts import Facts
+from plateau_doctor.report.charts import curve_charts
+from plateau_doctor.run import Run, scalar_frame
+
+
+def a_run(**series: np.ndarray) -> Run:
+    """Return a run of series by `role__tag`, a dot in a tag written as one more pair of underscores."""
+    rows = [
+        {"tag": tag.replace("__", "/"), "role": role, "step": float(i), "value": float(value)}
+        for name, values in series.items()
+        for role, _, tag in [name.partition("__")]
+        for i, value in enumerate(values)
+    ]
+    return Run("r", "r", "made", scalar_frame(rows))
+
+
+def falling(n: int = 40) -> np.ndarray:
+    return 0.2 + 2.1 * 0.9 ** np.arange(n)
+
+
+def test_an_accuracy_and_an_average_precision_have_no_gap() -> None:
+    accuracy, precision = np.linspace(0.9, 0.99, 40), np.linspace(15.0, 28.0, 40)
+    run = a_run(
+        train_loss__loss=falling(), train_metric__cls_accuracy=accuracy, val_metric__bbox__AP=precision
+    )
+    facts = Facts(run)
+    assert facts["train_metric.level"] == pytest.approx(0.985, abs=0.01)
+    for name in ("gap.metric", "gap.lead", "gap.lead_early", "gap.metric_always"):
+        assert facts[name] is None, name
+        assert facts.missing(name) is None, name
+    titles = [chart.title for chart in curve_charts(facts.logged, ())]
+    assert titles == ["Loss", "Metric", "Training metric"]
+    same = a_run(train_loss__loss=falling(), train_metric__acc=accuracy, val_metric__val_acc=accuracy - 0.2)
+    assert Facts(same)["gap.metric"] == pytest.approx(0.2)
+    assert [chart.title for chart in curve_charts(Facts(same).logged, ())] == ["Loss", "Metric"]
+
+
+def test_of_three_rates_the_one_of_the_middle_counts() -> None:
+    """Ultralytics warms the rate of the biases up from above: ten times the rate of all the rest."""
+    n = 60
+    decay = np.linspace(0.01, 0.0002, n)
+    rest = np.concatenate([[0.003, 0.006], decay[2:]])
+    biases = np.concatenate([[0.07, 0.04], decay[2:]])
+    facts = Facts(
+        a_run(
+            train_loss__loss=falling(n),
+            learning_rate__lr__pg0=biases,
+            learning_rate__lr__pg1=rest,
+            learning_rate__lr__pg2=rest,
+        )
+    )
+    assert facts["rate.peak"] == pytest.approx(0.01, rel=0.05)
+    assert facts["rate.half_at"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_rate_that_was_never_a_number_is_none_of_the_middle() -> None:
+    nothing = np.full(40, np.nan)
+    facts = Facts(
+        a_run(
+            train_loss__loss=falling(),
+            learning_rate__a=nothing,
+            learning_rate__b=nothing,
+            learning_rate__c=np.full(40, 0.1),
+        )
+    )
+    assert facts["rate.peak"] == pytest.approx(0.1)
