@@ -56,7 +56,8 @@ class Diagnosis:
     """A cause and how it stands in one run.
 
     `probability` is None where it was not calibrated. `named` says whether the cause is told. Its `severity` is that
-    of its rule where it stands out from sound runs, else a note: few sound runs are accused.
+    of its rule where it stands out from sound runs, else a note: few sound runs are accused. `backed` says whether
+    the signs of its rule that are seen speak for it; the fit alone may see what no sign shows.
     """
 
     cause: str
@@ -71,6 +72,7 @@ class Diagnosis:
     fixes: tuple[str, ...]
     confused_with: tuple[str, ...]
     named: bool
+    backed: bool = True
 
 
 def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None) -> tuple[Diagnosis, ...]:
@@ -187,7 +189,8 @@ def _fitted(facts: Facts, worded: _Worded, judged: Judged, is_named: bool, aloud
     log_odds = judged.log_odds[rule.cause]
     made = _diagnosis(rule, log_odds, evidence, is_named)
     severity: Severity = rule.severity if aloud else "note"
-    return replace(made, severity=severity, probability=probability(log_odds), calibrated=True)
+    chance, backed = probability(log_odds), worded.words > 0
+    return replace(made, severity=severity, probability=chance, calibrated=True, backed=backed)
 
 
 def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:

@@ -241,11 +241,11 @@ def _read(paths: Sequence[Path | str], tag_map: Mapping[str, str] | None) -> Ite
 
 def _headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:
     where = _where(facts, state, plateaus)
-    if found:
-        quiet = state not in WORRIED and all(one.severity == "note" for one in found)
-        quiet |= found[0].probability is not None and found[0].probability < LIKELY
+    quiet = state not in WORRIED and all(one.severity == "note" for one in found)
+    if found and (found[0].backed or not quiet):
+        unlikely = found[0].probability is not None and found[0].probability < LIKELY
         says = f"{found[0].says[:1].lower()}{found[0].says[1:]}"
-        return f"{where}; perhaps: {says}" if quiet else f"{where}: {says}"
+        return f"{where}; perhaps: {says}" if quiet or unlikely else f"{where}: {says}"
     if state in WORRIED:
         return f"{where}; the log does not tell why"
     return where

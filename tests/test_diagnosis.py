@@ -4,12 +4,15 @@ import dataclasses
 import math
 
 import pytest
+import samples
 
 from plateau_doctor.condition import Condition
 from plateau_doctor.diagnosis import diagnose, named
+from plateau_doctor.examination import _headline
 from plateau_doctor.facts import Facts
 from plateau_doctor.missing import candidates, missing_logs
-from plateau_doctor.rule import Rule, Sign
+from plateau_doctor.plateau import State
+from plateau_doctor.rule import Rule, Severity, Sign
 from plateau_doctor.run import Run, scalar_frame
 
 
@@ -85,3 +88,25 @@ def test_no_probability_is_told_before_it_was_calibrated() -> None:
     (diagnosis,) = diagnose(Facts(flat_run()), [a_rule("a", a_sign("train_loss.flat > 0.5"))])
     assert diagnosis.probability is None
     assert diagnosis.calibrated is False
+
+
+@pytest.mark.parametrize(
+    ("state", "severity", "probability", "backed", "says"),
+    [
+        ("improving", "note", 0.7, True, "; perhaps: many labels"),
+        ("improving", "note", 0.4, False, ""),  # the fit alone, of a run that goes well: no headline
+        ("improving", "warning", 0.7, True, ": many labels"),
+        ("improving", "warning", 0.4, True, "; perhaps: many labels"),
+        ("plateaued", "note", 0.7, False, ": many labels"),
+        ("plateaued", "note", 0.4, False, "; perhaps: many labels"),
+    ],
+)
+def test_a_headline_claims_no_more_than_is_likely(
+    state: State, severity: Severity, probability: float, backed: bool, says: str
+) -> None:
+    one = samples.diagnosis("label_noise", says="Many labels look wrong.", severity=severity, backed=backed)
+    one = dataclasses.replace(one, probability=probability, calibrated=True)
+    facts = Facts(samples.stuck().run)
+    told = _headline(facts, state, (), (one,))
+    assert told.endswith(f"{says} look wrong.") if "labels" in says else "labels" not in told
+    assert ("perhaps" in told) == ("perhaps" in says)

@@ -219,7 +219,8 @@ def _table(table: Sequence[Sequence[str]], page: Page) -> list[str]:
 
 def _why(one: RunExamination, page: Page) -> list[str]:
     top = one.diagnoses[0]
-    lines = ["", *page.wrap(f"{top.cause} ({confidence(top)})", _LABEL, "  Cause", "bold")]
+    label = "  Perhaps" if standing(one) == "noted" else "  Cause"
+    lines = ["", *page.wrap(f"{top.cause} ({confidence(top)})", _LABEL, label, "bold")]
     signs = shown(top.evidence)
     kept = [sign for side, most in MOST_SIGNS.items() for sign in [s for s in signs if s.side == side][:most]]
     for sign in kept:
