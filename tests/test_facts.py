@@ -40,6 +40,21 @@ def test_an_accuracy_and_an_average_precision_have_no_gap() -> None:
     assert [chart.title for chart in curve_charts(Facts(same).logged, ())] == ["Loss", "Metric"]
 
 
+def test_a_loss_of_pixels_is_not_held_against_guessing() -> None:
+    """A Dice loss of 31 classes begins at 0.92, where ln 31 = 3.43: nothing is wrong with that."""
+    loss = np.linspace(0.92, 0.77, 30)
+    classes = {f"class_metric__val_iou_{name}": np.linspace(0, 0.4, 30) for name in ("Car", "Sky", "Tree")}
+    facts = Facts(
+        a_run(train_loss__train_loss=loss, val_metric__val_mIOU=np.linspace(0.1, 0.3, 30), **classes)
+    )
+    assert facts["classes.count"] == 3
+    assert facts["start.chance"] is None
+    assert facts["train_loss.chance"] is None
+    recalls = {name.replace("iou", "recall"): values for name, values in classes.items()}
+    of_samples = Facts(a_run(train_loss__train_loss=loss, **recalls))
+    assert of_samples["start.chance"] == pytest.approx(0.92 / np.log(3), rel=0.02)
+
+
 def test_of_three_rates_the_one_of_the_middle_counts() -> None:
     """Ultralytics warms the rate of the biases up from above: ten times the rate of all the rest."""
     n = 60

@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 
-from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.plateau import CONVERGED_DROP, state_of
+from plateau_doctor.roles import words_of
 from plateau_doctor.series import Curve, median, noise_of, smooth
 
 LOSSES = ("train_loss", "val_loss")
+OF_REGIONS = frozenset({"iou", "miou", "jaccard", "dice", "ap", "map", "map50", "bbox", "segm"})
 
 
 def first_level(curve: Curve) -> float:
@@ -209,10 +211,18 @@ def chance(logged: Logged, series: str) -> Value:
     return None if curve is None or guess is None else last_level(curve) / guess
 
 
+@remembered
 def guess_of(logged: Logged) -> float | None:
-    """Return the loss of guessing all classes alike, ln C, where the task is known to be a classification."""
+    """Return the loss of guessing all classes alike, ln C, where the task is known to be a classification.
+
+    None where an overlap of regions or an average precision was logged: the loss of pixels and boxes begins far
+    below ln C, for most of them are background, and is often no cross-entropy (Dice).
+    """
     classes = classes_of(logged)
-    return math.log(classes) if classes is not None and classes >= 2 else None
+    metrics = (tag for role in ("val_metric", "train_metric", "class_metric") for tag in logged.tags_of(role))
+    if classes is None or classes < 2 or any(OF_REGIONS.intersection(words_of(tag)) for tag in metrics):
+        return None
+    return math.log(classes)
 
 
 def classes_of(logged: Logged) -> float | None:
