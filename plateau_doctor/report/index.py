@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.report.charts import sparkline
-from plateau_doctor.report.page import MOST_FAMILIES, MOST_PROBLEMS, answer, cause_of
+from plateau_doctor.report.page import MOST_FAMILIES, MOST_PROBLEMS, answer
 from plateau_doctor.report.siblings import families_say
 from plateau_doctor.report.words import (
     Standing,
+    cause_of,
     confidence,
     counted,
     gate_says,

@@ -18,12 +18,14 @@ from plateau_doctor.report.tried import Tried, trial_charts, tried_of
 from plateau_doctor.report.words import (
     BLIND,
     Standing,
+    cause_of,
     counted,
     fixes_of,
     framework_of,
     gate_says,
     grouped,
     last_plateau,
+    run_labels,
     sentence,
     standing,
     summary,
@@ -44,7 +46,6 @@ __all__ = [
     "Unlogged",
     "Way",
     "answer",
-    "cause_of",
     "in_order",
     "page_of",
 ]
@@ -79,6 +80,7 @@ class Section:
     Attributes:
         anchor: Its permanent link within the page.
         name: Its name.
+        label: Its name without the folders and files that the names of all runs on the page share.
         source: Where it was read from.
         format: In which format.
         state: Its state.
@@ -107,6 +109,7 @@ class Section:
 
     anchor: str
     name: str
+    label: str
     source: str
     format: str
     state: State
@@ -200,9 +203,11 @@ def page_of(examination: Examination, script_hash: str = "", way: Way | None = N
     many = len(runs) > MANY
     taken: set[str] = set()
     sections = []
-    for rank, one in enumerate(runs):
+    labels = run_labels([one.run.name for one in runs])
+    for rank, (one, label) in enumerate(zip(runs, labels, strict=True)):
         folded = many and standing(one) in ("fine", "noted", "not judged")
-        sections.append(_section(one, examination.fixes, taken, folded, not folded and rank < MOST_CHARTED))
+        charted = not folded and rank < MOST_CHARTED
+        sections.append(_section(one, label, examination.fixes, taken, folded, charted))
     uncharted = sum(not section.charts for section in sections) if many else 0
     return Page(
         title=f"{runs[0].run.name if len(runs) == 1 else counted(len(runs), 'run')} - plateau-doctor",
@@ -240,7 +245,7 @@ def answer(runs: Sequence[RunExamination]) -> str:
 
 
 def _section(
-    one: RunExamination, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
+    one: RunExamination, label: str, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
 ) -> Section:
     logged = Logged(one.run)
     charts = (*curve_charts(logged, one.plateaus), *heat_charts(logged)) if charted else ()
@@ -249,6 +254,7 @@ def _section(
     return Section(
         anchor=unused_anchor(one.run.name, taken),
         name=one.run.name,
+        label=label,
         source=one.run.source,
         format=one.run.format,
         state=one.state,
@@ -274,13 +280,6 @@ def _section(
         tried=tried_of(one, fixes) if one.verdicts else None,
         trial_charts=of_trials,
     )
-
-
-def cause_of(one: RunExamination) -> str:
-    """Return the likeliest cause of a run, or what stands in its place."""
-    if one.diagnoses:
-        return one.diagnoses[0].cause
-    return "undetermined" if standing(one) == "undetermined" else ""
 
 
 def _unlogged(one: RunExamination) -> tuple[Unlogged, ...]:

@@ -24,6 +24,7 @@ __all__ = [
     "STATES",
     "WAIVED",
     "Standing",
+    "cause_of",
     "confidence",
     "counted",
     "fixes_of",
@@ -33,6 +34,7 @@ __all__ = [
     "last_plateau",
     "number",
     "place_of",
+    "run_labels",
     "sentence",
     "shown",
     "since",
@@ -124,13 +126,13 @@ def strength(evidence: Evidence) -> str:
     return next(word for bar, word in _STRENGTHS if abs(evidence.log_odds) >= bar or bar == 0.0)
 
 
-def since(plateau: Plateau) -> str:
-    """Return when a plateau begins: epoch and step, once where they are the same."""
+def since(plateau: Plateau, brief: bool = False) -> str:
+    """Return when a plateau begins: epoch and step, once where they are the same; briefly, the epoch alone."""
     step = f"step {plateau.start_step:.0f}"
     if plateau.start_epoch is None or not math.isfinite(plateau.start_epoch):
         return step
     epoch = f"epoch {plateau.start_epoch:.0f}"
-    return epoch if plateau.start_epoch == plateau.start_step else f"{epoch} ({step})"
+    return epoch if brief or plateau.start_epoch == plateau.start_step else f"{epoch} ({step})"
 
 
 def last_plateau(one: RunExamination) -> Plateau | None:
@@ -138,6 +140,22 @@ def last_plateau(one: RunExamination) -> Plateau | None:
     if one.state not in ("plateaued", "converged"):
         return None
     return next((p for p in reversed(one.plateaus) if p.tag == one.primary), None)
+
+
+def cause_of(one: RunExamination) -> str:
+    """Return the likeliest cause of a run, or what stands in its place."""
+    if one.diagnoses:
+        return one.diagnoses[0].cause
+    return "undetermined" if standing(one) == "undetermined" else ""
+
+
+def run_labels(names: Sequence[str]) -> list[str]:
+    """Return names of runs without the folders and files that all begin and end with; something is left of each."""
+    parts = [name.split("/") for name in names]
+    most = min(map(len, parts), default=1) - 1 if len(names) > 1 else 0
+    before = next((i for i in range(most) if len({one[i] for one in parts}) > 1), most)
+    behind = next((i for i in range(most - before) if len({one[-1 - i] for one in parts}) > 1), most - before)
+    return ["/".join(one[before : len(one) - behind]) for one in parts]
 
 
 def fixes_of(diagnosis: Diagnosis, fixes: Mapping[str, Fix]) -> tuple[Fix, ...]:

@@ -17,7 +17,7 @@ from test_text_report import HOSTILE, hostile
 from plateau_doctor import places
 from plateau_doctor.facts import Logged
 from plateau_doctor.letters import UsageError
-from plateau_doctor.report import charts, heat, render, sheet
+from plateau_doctor.report import charts, heat, render, sheet, words
 from plateau_doctor.report.files import INDEX
 from plateau_doctor.report.html import TEMPLATE
 from plateau_doctor.report.index import Index
@@ -449,3 +449,18 @@ def test_a_cause_that_is_surer_and_explains_less_says_so():
 
     assert "but it explains less" in page(first, second)
     assert "but it explains less" not in page(second, first)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["sweep/lr1/metrics.csv", "sweep/lr2/metrics.csv"], ["lr1", "lr2"]),
+        (["a/log.csv", "a/b/log.csv"], ["log.csv", "b/log.csv"]),
+        (["a/x/1", "b/x/1"], ["a", "b"]),
+        (["alone/run"], ["alone/run"]),
+        (["one", "two"], ["one", "two"]),
+        ([], []),
+    ],
+)
+def test_the_list_of_runs_leaves_out_what_all_their_names_share(names: list[str], labels: list[str]):
+    assert words.run_labels(names) == labels
