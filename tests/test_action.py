@@ -40,6 +40,14 @@ def test_a_file_for_pipelines_keeps_the_published_schema(file: str, name: str) -
     jsonschema.Draft7Validator(schema(name)).validate(content)
 
 
+@pytest.mark.parametrize("file", ["action.yml", "docs/ci/github.yml"])
+def test_every_action_is_pinned_to_a_commit(file: str) -> None:
+    used = re.findall(r"uses: (\S+)", (ROOT / file).read_text(encoding="utf-8"))
+    elsewhere = [one for one in used if not one.startswith("./")]
+    assert elsewhere
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", one) for one in elsewhere)
+
+
 def test_no_input_is_pasted_into_a_shell_and_the_reports_are_always_kept() -> None:
     for step in STEPS.values():
         assert "${{" not in step.get("run", "")
