@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plateau_doctor import fix, places, readers, rule
 from plateau_doctor.diagnosis import Diagnosis, diagnose, named
-from plateau_doctor.facts import Facts, Value, known_facts
+from plateau_doctor.facts import Facts, Logged, Value, known_facts
 from plateau_doctor.facts.needs import NEEDS, was_logged
 from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.fix import Fix
@@ -147,8 +147,9 @@ def analyze(
         else:
             runs[unused(found.name, runs)] = found
     ordered = [runs[name] for name in sorted(runs)]
-    siblings = find_siblings(ordered)
-    examined = tuple(examine(run, chosen, siblings.get(i)) for i, run in enumerate(ordered))
+    seen = {i: Logged(run) for i, run in enumerate(ordered)}  # each is let go once its run is examined
+    siblings = find_siblings(list(seen.values()))
+    examined = tuple(examine(seen.pop(i), chosen, siblings.get(i)) for i in range(len(ordered)))
     return Examination(
         examined,
         in_order(problems),
@@ -162,7 +163,7 @@ def analyze(
 
 
 def examine(
-    run: Run,
+    run: Run | Logged,
     rules: Sequence[Rule],
     siblings: Siblings | None = None,
     beside: Mapping[str, Value] | None = None,
@@ -180,7 +181,7 @@ def examine(
     found = named(ranked)
     undetermined = candidates(ranked) if not found and state in WORRIED else None
     return RunExamination(
-        run=run,
+        run=logged.run,
         state=state,
         headline=_headline(facts, state, plateaus, found),
         plateaus=plateaus,

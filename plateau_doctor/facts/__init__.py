@@ -29,9 +29,9 @@ class Facts(Mapping[str, Value]):
     """
 
     def __init__(
-        self, run: Run, siblings: Siblings | None = None, beside: Mapping[str, Value] | None = None
+        self, run: Run | Logged, siblings: Siblings | None = None, beside: Mapping[str, Value] | None = None
     ) -> None:
-        self.logged = Logged(run, siblings)
+        self.logged = Logged.of(run).among(siblings)
         self._known = known_facts()
         self._values: dict[str, Value] = {name: _clean(value) for name, value in (beside or {}).items()}
         self._logged: dict[str, bool] = {} if beside is None else {BESIDE: True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from functools import cached_property, lru_cache, wraps
@@ -13,7 +14,7 @@ import pandas as pd
 from plateau_doctor.names import Setting
 from plateau_doctor.plateau import Plateau, find_plateaus
 from plateau_doctor.roles import layer_of
-from plateau_doctor.run import Run
+from plateau_doctor.run import Run, block_starts
 from plateau_doctor.series import Curve, curve_from, finest_curve, primary_curve
 from plateau_doctor.siblings import Siblings
 
@@ -40,14 +41,25 @@ class Logged:
         self._wides: dict[tuple[str, str], pd.DataFrame | None] = {}
         self._plateaus: dict[str, tuple[Plateau, ...]] = {}
         self._rows: dict[str, pd.DataFrame] = {}
-        self.kept: dict[object, Any] = {}  # what `remembered` functions returned
+        self.kept: dict[object, Any] = {}  # what `remembered` functions returned; no siblings in it
+
+    @classmethod
+    def of(cls, run: Run | Logged) -> Logged:
+        """Return what a run logged, or that itself where it was looked at already."""
+        return run if isinstance(run, Logged) else cls(run)
+
+    def among(self, siblings: Siblings | None) -> Logged:
+        """Return the same with its siblings known; what was computed of the run alone stands."""
+        one = copy.copy(self)
+        one.siblings = siblings
+        return one
 
     @cached_property
     def tags(self) -> dict[str, pd.DataFrame]:
         """Each tag's rows of `scalars`, dead ones too, in the order logged."""
         scalars = self.run.scalars
         column = scalars["tag"].to_numpy(dtype=object)
-        starts = np.flatnonzero(np.append([True], column[1:] != column[:-1]))[: len(column)]
+        starts = block_starts(column)
         names = [str(tag) for tag in column[starts]]
         if len(names) == len(set(names)):  # each tag's rows lie together: nothing needs to be copied
             ends = [*starts[1:], len(column)][: len(starts)]

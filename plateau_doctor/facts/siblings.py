@@ -23,12 +23,13 @@ __all__ = ["find_siblings", "siblings_of", "summary_of", "told_by"]
 _NO_RUN = Run("", "", "", scalar_frame([]))
 
 
-def find_siblings(runs: Sequence[Run]) -> dict[int, Siblings]:
+def find_siblings(runs: Sequence[Run | Logged]) -> dict[int, Siblings]:
     """Return what each run knows of its siblings, by its place in `runs`; runs without any are left out.
 
     Curves are looked at only where runs lie together, once for each run.
     """
-    return siblings_of([place_of(run) for run in runs], lambda i: summary_of(Logged(runs[i])))
+    seen = [Logged.of(run) for run in runs]
+    return siblings_of([place_of(one.run) for one in seen], lambda i: summary_of(seen[i]))
 
 
 def siblings_of(places: Sequence[Place], summary: Callable[[int], Summary]) -> dict[int, Siblings]:
