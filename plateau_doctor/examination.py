@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plateau_doctor import fix, places, readers, rule
-from plateau_doctor.diagnosis import Diagnosis, diagnose, named
+from plateau_doctor.diagnosis import Diagnosis, rank
 from plateau_doctor.facts import Facts, Logged, Value, known_facts
 from plateau_doctor.facts.needs import NEEDS, was_logged
 from plateau_doctor.facts.siblings import find_siblings
@@ -177,8 +177,8 @@ def examine(
     )
     plateaus = tuple(p for role in (*series, "val_metric") for p in logged.plateaus(role))
     judged = state not in ("too_short", "not_a_training_run")
-    ranked = diagnose(facts, rules) if judged else ()
-    found = named(ranked)
+    ranked = rank(facts, rules) if judged else ()
+    found = tuple(one.told() for one in ranked if one.named)
     undetermined = candidates(ranked) if not found and state in WORRIED else None
     return RunExamination(
         run=logged.run,

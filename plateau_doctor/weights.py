@@ -141,7 +141,8 @@ class Judged:
         sick: Log-odds of all causes together against a sound run.
         against_sound: Cause -> log-odds against a sound run, by which causes are ranked.
         log_odds: Cause -> calibrated log-odds of having it.
-        shares: Cause -> fact -> its share of them.
+        facts: The facts that were asked.
+        shares: Cause -> the share of each of these facts in them, (facts,).
         others: Cause -> share of what the other causes explain; never above 0.
         terms: Cause -> its calibration.
     """
@@ -150,9 +151,14 @@ class Judged:
     sick: float
     against_sound: Mapping[str, float]
     log_odds: Mapping[str, float]
-    shares: Mapping[str, Mapping[str, float]]
+    facts: tuple[str, ...]
+    shares: Mapping[str, np.ndarray]
     others: Mapping[str, float]
     terms: Mapping[str, Terms]
+
+    def shares_of(self, cause: str) -> dict[str, float]:
+        """Return fact -> its share of the log-odds of a cause, without those that have none."""
+        return {fact: v for fact, v in zip(self.facts, self.shares[cause].tolist(), strict=True) if v}
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,11 +201,10 @@ class Weights:
             if cause in terms and cause in by_words:
                 one, others = terms[cause], log_sum([0.0, *np.delete(sums, k)])
                 log_odds[cause] = one.log_odds(float(sums[k]), others, by_words[cause])
-                weighed = (one.own + one.among) * shares[k]
-                parts[cause] = {fact: float(v) for fact, v in zip(trees.features, weighed, strict=False) if v}
+                parts[cause] = (one.own + one.among) * shares[k, :-1]  # the last one is the base
                 rest[cause] = -one.among * others
         margins = dict(zip(causes, map(float, sums), strict=True))
-        return Judged(name, log_sum(sums), margins, log_odds, parts, rest, terms)
+        return Judged(name, log_sum(sums), margins, log_odds, trees.features, parts, rest, terms)
 
     @classmethod
     def read(cls, folder: Path) -> Weights:
