@@ -17,8 +17,9 @@ import numpy as np
 from plateau_doctor.condition import render
 from plateau_doctor.facts import Facts, Value
 from plateau_doctor.facts.phrases import phrase
+from plateau_doctor.odds import probability
 from plateau_doctor.rule import Rule, Severity, Sign
-from plateau_doctor.weights import Judged, Weights, probability, shipped, told
+from plateau_doctor.weights import Judged, Weights, shipped, told
 from plateau_doctor.worded import STRENGTH, Worded, word_of
 
 __all__ = [

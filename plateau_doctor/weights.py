@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from plateau_doctor import places
 from plateau_doctor.facts import Facts
 from plateau_doctor.facts.needs import was_logged
+from plateau_doctor.odds import log_sum, sums_without_each
 from plateau_doctor.trees import Trees
 
 __all__ = [
@@ -35,8 +36,6 @@ __all__ = [
     "Terms",
     "Weights",
     "level_of",
-    "log_sum",
-    "probability",
     "shipped",
     "told",
 ]
@@ -196,10 +195,11 @@ class Weights:
         shares = shares[:-1] - shares[-1]  # against a sound run
         causes = trees.classes[:-1]
         sums = shares.sum(axis=1) + [beside.get(cause, 0.0) for cause in causes]
+        besides = sums_without_each(sums)
         log_odds, parts, rest = {}, {}, {}
         for k, cause in enumerate(causes):
             if cause in terms and cause in by_words:
-                one, others = terms[cause], log_sum([0.0, *np.delete(sums, k)])
+                one, others = terms[cause], besides[k]
                 log_odds[cause] = one.log_odds(float(sums[k]), others, by_words[cause])
                 parts[cause] = (one.own + one.among) * shares[k, :-1]  # the last one is the base
                 rest[cause] = -one.among * others
@@ -274,18 +274,6 @@ def level_of(facts: Facts) -> str:
 def shipped() -> Weights:
     """Return the weights that ship with the package."""
     return Weights.read(places.weights_folder())
-
-
-def probability(log_odds: float) -> float:
-    """Return the probability that log-odds stand for."""
-    return 1 / (1 + math.exp(-max(-700.0, min(700.0, log_odds))))
-
-
-def log_sum(log_odds: Sequence[float] | np.ndarray) -> float:
-    """Return the log-odds of several things together, each against the same other."""
-    values = np.asarray(log_odds, dtype=float)
-    most = float(values.max())
-    return most + math.log(float(np.exp(values - most).sum()))
 
 
 def _lines(value: object, depth: int, indent: int = 0) -> str:

@@ -11,6 +11,7 @@ import math
 import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.needs import BESIDE, was_logged
@@ -42,6 +43,13 @@ class Facts(Mapping[str, Value]):
         except KeyError:
             value = self._values[name] = _clean(self._known[name].compute(self.logged))
             return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a fact; one that is not known by name is None, or `default`."""
+        try:
+            return self._values[name]  # rules ask for each of them many times
+        except KeyError:
+            return self[name] if name in self._known else default
 
     def missing(self, name: str) -> str | None:
         """Return what must be logged for a fact that is None, or None where nothing is missing.
