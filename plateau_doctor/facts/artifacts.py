@@ -7,6 +7,7 @@ import numpy as np
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import LOSSES
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.series import share_of
 
 MOST_DIGITS = 8
 
@@ -15,7 +16,7 @@ MOST_DIGITS = 8
 def repeats(logged: Logged, series: str) -> Value:
     """Share of points that equal the one before to the last digit."""
     curve = logged.curve(series)
-    return None if curve is None else float(np.mean(np.diff(curve.values) == 0))
+    return None if curve is None else share_of(np.diff(curve.values) == 0)
 
 
 @fact("zeros", "share of points", "{series}", *LOSSES)
@@ -26,7 +27,7 @@ def zeros(logged: Logged, series: str) -> Value:
         return None
     exact = curve.values == 0
     stays = bool(exact[-1]) and bool(exact[int(np.argmax(exact)) :].all())
-    return 0.0 if stays else float(np.mean(exact))
+    return 0.0 if stays else share_of(exact)
 
 
 @fact("grain", "share of the late range", "{series}", *LOSSES)
@@ -64,7 +65,7 @@ def restarts(logged: Logged, _: str) -> Value:
 def rewound(logged: Logged, _: str) -> Value:
     """Share of the training loss that a later stretch wrote again."""
     rows = logged.rows("train_loss")
-    return float(np.mean(~rows["live"].to_numpy(dtype=bool))) if len(rows) else None
+    return share_of(~rows["live"].to_numpy(dtype=bool)) if len(rows) else None
 
 
 @fact("crowded", "share of steps", "{series}", *LOSSES)
@@ -85,4 +86,4 @@ def crowded(logged: Logged, series: str) -> Value:
     steps, values = steps[kept][order], values[kept][order]
     starts = np.flatnonzero(np.diff(steps, prepend=np.nan) != 0)
     ends = np.append(starts[1:], len(steps)) - 1
-    return float(np.mean(values[ends] > values[starts]))
+    return share_of(values[ends] > values[starts])

@@ -9,7 +9,7 @@ from plateau_doctor.facts.gap import shares
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import classes_of
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import median
+from plateau_doctor.series import median, share_of
 
 
 @fact("classes.count", "classes", "classes")
@@ -43,14 +43,14 @@ def above_majority(logged: Logged, _: str) -> Value:
     if share is None or curve is None or curve.sign > 0:
         return None
     values = shares(curve)
-    return float(np.median(values[-max(2, len(values) // 8) :])) - float(share)
+    return median(values[-max(2, len(values) // 8) :]) - float(share)
 
 
 @fact("classes.missed", "share of classes", "class_metrics")
 def missed(logged: Logged, _: str) -> Value:
     """Share of classes with a recall (or other class metric) below 0.1 at the end of the run."""
     ends = _ends(logged)
-    return None if ends is None else float(np.mean(ends < 0.1))
+    return None if ends is None else share_of(ends < 0.1)
 
 
 @fact("classes.worst", "share", "class_metrics")
@@ -82,7 +82,7 @@ def uneven(logged: Logged, _: str) -> Value:
     values = shares(curve)
     even = pd.concat(chosen).sort_index(kind="stable")["value"].to_numpy(dtype=float)
     tail = even[-max(1, len(even) // 8) :]
-    return float(np.median(values[-max(2, len(values) // 8) :]) - np.median(tail))
+    return median(values[-max(2, len(values) // 8) :]) - median(tail)
 
 
 def _ends(logged: Logged) -> np.ndarray | None:

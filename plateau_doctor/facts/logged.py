@@ -15,7 +15,7 @@ from plateau_doctor.names import Setting
 from plateau_doctor.plateau import Plateau, find_plateaus
 from plateau_doctor.roles import layer_of
 from plateau_doctor.run import Run, block_starts
-from plateau_doctor.series import Curve, curve_from, finest_curve, primary_curve
+from plateau_doctor.series import Curve, curve_from, finest_curve, median, primary_curve
 from plateau_doctor.siblings import Siblings
 
 __all__ = ["Logged", "remembered"]
@@ -150,7 +150,7 @@ class Logged:
         if curve is None or fine is None or 2 * len(curve.steps) > len(fine.steps):
             return None
         gaps = np.diff(curve.steps)
-        return float(np.median(gaps)) if np.ptp(gaps) <= 0.02 * np.median(gaps) else None
+        return median(gaps) if np.ptp(gaps) <= 0.02 * median(gaps) else None
 
     def setting(self, *names: str) -> float | None:
         """Return the first of these settings that is a number; names are compared by their letters alone."""

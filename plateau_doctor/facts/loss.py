@@ -9,7 +9,7 @@ import numpy as np
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.plateau import CONVERGED_DROP, state_of
-from plateau_doctor.series import Curve, median, noise_of, smooth
+from plateau_doctor.series import Curve, median, noise_of, share_of, smooth
 
 LOSSES = ("train_loss", "val_loss")
 
@@ -92,7 +92,7 @@ def zigzag(logged: Logged, series: str) -> Value:
     if curve is None or len(late(curve)) < 5:
         return None
     steps = np.sign(np.diff(late(curve)))
-    return float(np.mean(steps[1:] * steps[:-1] < 0))
+    return share_of(steps[1:] * steps[:-1] < 0)
 
 
 @fact("swing", "share of the level", "{series}", *LOSSES)
@@ -101,7 +101,7 @@ def swing(logged: Logged, series: str) -> Value:
     curve = logged.curve(series)
     if curve is None or len(curve.bins) < 6 or last_level(curve) == 0:
         return None
-    rough = float(np.median(np.abs(np.diff(late(curve))))) * 1.4826 / math.sqrt(2)
+    rough = median(np.abs(np.diff(late(curve)))) * 1.4826 / math.sqrt(2)
     return rough / abs(last_level(curve))
 
 
@@ -140,7 +140,7 @@ def spikes(logged: Logged, series: str) -> Value:
     if curve is None or len(curve.bins) < 8:
         return None
     calm = smooth(curve.bins, 5)
-    return float(np.mean(curve.bins - calm > np.maximum(6 * curve.noise, 0.1 * np.abs(calm))))
+    return share_of(curve.bins - calm > np.maximum(6 * curve.noise, 0.1 * np.abs(calm)))
 
 
 @fact("flat", "share of the run", "{series}", *LOSSES)
@@ -161,7 +161,7 @@ def steadiness(logged: Logged, series: str) -> Value:
     if curve is None or len(curve.bins) < 6:
         return None
     n = len(curve.bins)
-    middle = float(np.median(curve.bins[n // 2 - max(1, n // 16) : n // 2 + max(1, n // 16)]))
+    middle = median(curve.bins[n // 2 - max(1, n // 16) : n // 2 + max(1, n // 16)])
     early, later = first_level(curve) - middle, middle - last_level(curve)
     return later / early if early > 4 * curve.noise / math.sqrt(max(1, n // 8)) and early > 0 else None
 
@@ -173,9 +173,8 @@ def end_gain(logged: Logged, series: str) -> Value:
     if curve is None or len(curve.bins) < 8 or first_level(curve) == 0:
         return None
     n = len(curve.bins)
-    return float(np.median(curve.bins[n // 2 : 3 * n // 4]) - np.median(curve.bins[3 * n // 4 :])) / abs(
-        first_level(curve)
-    )
+    gain = median(curve.bins[n // 2 : 3 * n // 4]) - median(curve.bins[3 * n // 4 :])
+    return gain / abs(first_level(curve))
 
 
 @fact("trend", "noise widths", "{series}", *LOSSES)
@@ -188,7 +187,7 @@ def trend(logged: Logged, series: str) -> Value:
     if curve is None or len(curve.bins) < 12:
         return None
     n = len(curve.bins)
-    gain = float(np.median(curve.bins[n // 2 : 3 * n // 4]) - np.median(curve.bins[3 * n // 4 :]))
+    gain = median(curve.bins[n // 2 : 3 * n // 4]) - median(curve.bins[3 * n // 4 :])
     return gain / max(noise_of(late(curve)), 1e-4 * abs(last_level(curve)), 1e-12)
 
 
@@ -198,7 +197,7 @@ def nonfinite(logged: Logged, series: str) -> Value:
     curve = logged.curve(series)
     if curve is None:
         rows = logged.rows(series)
-        return None if rows.empty else float(np.mean(~np.isfinite(rows["value"].to_numpy())))
+        return None if rows.empty else share_of(~np.isfinite(rows["value"].to_numpy()))
     return curve.lost[0] / max(1, curve.lost[0] + len(curve.values))
 
 
