@@ -10,7 +10,7 @@ from pathlib import Path
 from plateau_doctor import fix, places, readers, rule
 from plateau_doctor.diagnosis import Diagnosis, rank
 from plateau_doctor.facts import Facts, Logged, Value, known_facts
-from plateau_doctor.facts.needs import NEEDS, was_logged
+from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.fix import Fix
 from plateau_doctor.gate import Gate
@@ -188,7 +188,7 @@ def examine(
         diagnoses=found,
         undetermined=undetermined,
         missing=missing_logs(facts, ranked) if found or undetermined is not None else (),
-        unlogged=tuple(need for need in NEEDS if not was_logged(logged, need)),
+        unlogged=tuple(need for need in NEEDS if not facts.was_logged(need)),
         checked=_checked(facts, len(rules)) if judged and not found and undetermined is None else (),
         primary=logged.primary.tag if logged.primary else None,
     )

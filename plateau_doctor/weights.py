@@ -23,7 +23,6 @@ import numpy as np
 
 from plateau_doctor import places
 from plateau_doctor.facts import Facts
-from plateau_doctor.facts.needs import was_logged
 from plateau_doctor.odds import log_sum, sums_without_each
 from plateau_doctor.trees import Trees
 
@@ -265,9 +264,7 @@ class _TreesOf(Mapping[str, Trees]):
 
 def level_of(facts: Facts) -> str:
     """Return the richest level all of whose logs a run has."""
-    return next(
-        (name for name, logs in LEVELS.items() if all(was_logged(facts.logged, log) for log in logs)), "loss"
-    )
+    return next((name for name, logs in LEVELS.items() if all(map(facts.was_logged, logs))), "loss")
 
 
 @cache

@@ -59,9 +59,21 @@ class Facts(Mapping[str, Value]):
         if self[name] is not None:
             return None
         need = self._known[name].needs
+        return None if self.was_logged(need) else need
+
+    def was_logged(self, need: str) -> bool:
+        """Whether the run logged what `need` (a key of NEEDS, or BESIDE) stands for."""
         if need not in self._logged:
             self._logged[need] = was_logged(self.logged, need)
-        return None if self._logged[need] else need
+        return self._logged[need]
+
+    def lacks(self) -> tuple[str, ...]:
+        """Return the kinds of log that were not logged and leave a fact unknown."""
+        return tuple(
+            need
+            for need, names in _by_need().items()
+            if not self.was_logged(need) and any(self[name] is None for name in names)
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)
@@ -76,6 +88,15 @@ def known_facts() -> Mapping[str, Fact]:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     return dict(sorted(REGISTRY.items()))
+
+
+@cache
+def _by_need() -> Mapping[str, tuple[str, ...]]:
+    """Return kind of log -> the facts that need it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, one in known_facts().items():
+        found[one.needs] = (*found.get(one.needs, ()), name)
+    return found
 
 
 def _clean(value: Value) -> Value:
