@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from plateau_doctor import fix, places, readers, rule
@@ -199,6 +200,7 @@ def load_rules(folders: Sequence[Path] = ()) -> tuple[Rule, ...]:
     return rule.load([places.rules_folder() / "causes", *folders], known_facts(), load_fixes())
 
 
+@cache
 def load_fixes() -> Mapping[str, Fix]:
     """Return the fixes that ship with the package, by id."""
     return fix.load([places.rules_folder() / "fixes"])

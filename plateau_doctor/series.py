@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 Array = np.ndarray
+Rows = Mapping[str, Array]  # columns of a Run's scalars, (n,) each
+AXES = ("step", "value", "epoch")
 
 MOST_BINS = 60
 FEWEST_POINTS = 6
@@ -128,10 +130,11 @@ def curve_of(run: Run, role: str) -> Curve | None:
     and the first logged before the rest; a tag with fewer than three points stands back.
     """
     rows = run.scalars[(run.scalars["role"] == role) & run.scalars["live"]]
-    return curve_from(role, {str(tag): part for tag, part in rows.groupby("tag", sort=False)})
+    parts = rows.groupby("tag", sort=False)
+    return curve_from(role, {str(tag): {n: part[n].to_numpy() for n in AXES} for tag, part in parts})
 
 
-def curve_from(role: str, tags: Mapping[str, pd.DataFrame]) -> Curve | None:
+def curve_from(role: str, tags: Mapping[str, Rows]) -> Curve | None:
     """Return the curve that stands for a role, made of the live rows of its tags in order; None without rows."""
     if len(tags) == 1:
         return _curve(role, *next(iter(tags.items())))
@@ -140,7 +143,7 @@ def curve_from(role: str, tags: Mapping[str, pd.DataFrame]) -> Curve | None:
     return None if best is None else _curve(role, best, tags[best])
 
 
-def finest_curve(chosen: Curve, tags: Mapping[str, pd.DataFrame]) -> Curve:
+def finest_curve(chosen: Curve, tags: Mapping[str, Rows]) -> Curve:
     """Return the curve with the most points among the live rows of one role: of single steps where they were logged.
 
     Only tags that stand as near to the role as the chosen one count: no part of a total, no copy.
@@ -154,9 +157,9 @@ def finest_curve(chosen: Curve, tags: Mapping[str, pd.DataFrame]) -> Curve:
     return _curve(chosen.role, finest, tags[finest])
 
 
-def _points(rows: pd.DataFrame) -> int:
+def _points(rows: Rows) -> int:
     """Return the number of distinct steps."""
-    steps = rows["step"].to_numpy()
+    steps = rows["step"]
     return len(steps) if (np.diff(steps) > 0).all() else len(np.unique(steps))
 
 
@@ -202,8 +205,8 @@ def _rank(tag: str, sizes: Mapping[str, int]) -> tuple[int, int, bool]:
     return extra, fine, sizes[tag] < FEWEST_POINTS
 
 
-def _curve(role: str, tag: str, rows: pd.DataFrame) -> Curve:
-    steps, values, epochs = (rows[name].to_numpy() for name in ("step", "value", "epoch"))
+def _curve(role: str, tag: str, rows: Rows) -> Curve:
+    steps, values, epochs = (rows[name] for name in AXES)
     finite = np.isfinite(values)
     tail = int(np.argmax(finite[::-1])) if finite.any() else len(finite)
     if not finite.all():

@@ -57,15 +57,15 @@ def _rounded(values: np.ndarray, digits: int) -> bool:
 @fact("log.restarts", "count", "train_loss")
 def restarts(logged: Logged, _: str) -> Value:
     """How often the log went back to an earlier step: a resumed run, or two runs in one file."""
-    rows = logged.rows("train_loss")
-    return float(rows["segment"].max()) if len(rows) else None
+    segment = logged.column("segment", logged.tags_of("train_loss"))
+    return float(segment.max()) if len(segment) else None
 
 
 @fact("log.rewound", "share of points", "train_loss")
 def rewound(logged: Logged, _: str) -> Value:
     """Share of the training loss that a later stretch wrote again."""
-    rows = logged.rows("train_loss")
-    return share_of(~rows["live"].to_numpy(dtype=bool)) if len(rows) else None
+    live = logged.column("live", logged.tags_of("train_loss"))
+    return share_of(~live) if len(live) else None
 
 
 @fact("crowded", "share of steps", "{series}", *LOSSES)
@@ -77,11 +77,11 @@ def crowded(logged: Logged, series: str) -> Value:
     curve = logged.curve(series)
     if curve is None:
         return None
-    rows = logged.tags[curve.tag]
-    steps, values = rows["step"].to_numpy(), rows["value"].to_numpy()
+    rows = logged.columns(curve.tag)
+    steps, values = rows["step"], rows["value"]
     if (np.diff(steps) > 0).all():
         return 0.0
-    kept = rows["live"].to_numpy(dtype=bool) & np.isfinite(values)
+    kept = rows["live"] & np.isfinite(values)
     order = np.lexsort((values[kept], steps[kept]))
     steps, values = steps[kept][order], values[kept][order]
     starts = np.flatnonzero(np.diff(steps, prepend=np.nan) != 0)

@@ -91,12 +91,12 @@ def spike(logged: Logged, _: str) -> Value:
 @fact("gradients.nonfinite", "count", "layer_gradients")
 def nonfinite(logged: Logged, _: str) -> Value:
     """Logged gradient norms that were NaN or Inf, and non-finite gradient elements that a recorder counted."""
-    counters = [rows for tag, rows in logged.tags.items() if tag.startswith("nonfinite/gradient")]
-    norms = [rows for role in ("grad_norm", "layer_grad_norm") for rows in logged.tags_of(role).values()]
+    counters = [tag for tag in logged.tags if tag.startswith("nonfinite/gradient")]
+    norms = [tag for role in ("grad_norm", "layer_grad_norm") for tag in logged.tags_of(role)]
     if not norms and logged.layers("gradient") is None:
         return None
-    lost = sum(float((~np.isfinite(rows["value"].to_numpy())).sum()) for rows in norms)
-    return lost + sum(float(rows["value"].sum()) for rows in counters)
+    lost = sum(float((~np.isfinite(logged.columns(tag)["value"])).sum()) for tag in norms)
+    return lost + sum(float(np.nansum(logged.columns(tag)["value"])) for tag in counters)
 
 
 @fact("gradients.zeros", "share", "gradient_histograms")

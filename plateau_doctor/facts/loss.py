@@ -196,8 +196,8 @@ def nonfinite(logged: Logged, series: str) -> Value:
     """Share of logged points that were NaN or Inf."""
     curve = logged.curve(series)
     if curve is None:
-        rows = logged.rows(series)
-        return None if rows.empty else share_of(~np.isfinite(rows["value"].to_numpy()))
+        values = logged.column("value", logged.tags_of(series))
+        return share_of(~np.isfinite(values)) if len(values) else None
     return curve.lost[0] / max(1, curve.lost[0] + len(curve.values))
 
 

@@ -14,7 +14,7 @@ ADAPTIVE = ("adam", "rmsprop", "adagrad", "lamb", "lion", "adafactor", "nadam")
 
 def peak_rate(logged: Logged) -> float | None:
     """Return the highest learning rate: from its curve, a single logged value, or the settings."""
-    values = logged.rows("learning_rate")["value"].to_numpy()
+    values = logged.column("value", logged.tags_of("learning_rate"))
     finite = values[np.isfinite(values)]
     if len(finite):
         return float(finite.max())
