@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plateau_doctor import fix, places, readers, rule
 from plateau_doctor.diagnosis import Diagnosis, rank
@@ -20,9 +20,11 @@ from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.rule import Rule
 from plateau_doctor.run import Problem, Run
 from plateau_doctor.siblings import Family, Siblings
-from plateau_doctor.trials.trial import Trial
-from plateau_doctor.trials.trouble import Silence
-from plateau_doctor.verdict import Verdict
+
+if TYPE_CHECKING:  # an analysis has no trials, and need not load them
+    from plateau_doctor.trials.trial import Trial
+    from plateau_doctor.trials.trouble import Silence
+    from plateau_doctor.verdict import Verdict
 
 __all__ = [
     "Examination",
@@ -109,6 +111,8 @@ class Examination:
 
     def _repr_html_(self) -> str:
         """Show the page in a notebook, in a frame of its own: neither's style touches the other's."""
+        import html
+
         import plateau_doctor  # the public face, above this module: the one step up
 
         page = html.escape(plateau_doctor.render(self, "html"))
@@ -197,6 +201,15 @@ def examine(
 
 def load_rules(folders: Sequence[Path] = ()) -> tuple[Rule, ...]:
     """Return the rules that ship with the package and those of a user's own folders."""
+    return _shipped_rules() if not folders else _rules_of(folders)
+
+
+@cache
+def _shipped_rules() -> tuple[Rule, ...]:
+    return _rules_of(())
+
+
+def _rules_of(folders: Sequence[Path]) -> tuple[Rule, ...]:
     return rule.load([places.rules_folder() / "causes", *folders], known_facts(), load_fixes())
 
 
