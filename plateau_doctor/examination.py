@@ -15,6 +15,7 @@ from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.fix import Fix
 from plateau_doctor.gate import Gate
+from plateau_doctor.headline import WORRIED, checked, headline
 from plateau_doctor.missing import Missing, candidates, missing_logs
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.rule import Rule
@@ -38,8 +39,6 @@ __all__ = [
     "placed",
     "unused",
 ]
-
-WORRIED: Collection[State] = ("plateaued", "diverged")
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,29 +187,29 @@ def examine(
     return RunExamination(
         run=logged.run,
         state=state,
-        headline=_headline(facts, state, plateaus, found),
+        headline=headline(facts, state, plateaus, found),
         plateaus=plateaus,
         diagnoses=found,
         undetermined=undetermined,
         missing=missing_logs(facts, ranked) if found or undetermined is not None else (),
         unlogged=tuple(need for need in NEEDS if not facts.was_logged(need)),
-        checked=_checked(facts, len(rules)) if judged and not found and undetermined is None else (),
+        checked=checked(facts, len(rules)) if judged and not found and undetermined is None else (),
         primary=logged.primary.tag if logged.primary else None,
     )
 
 
 def load_rules(folders: Sequence[Path] = ()) -> tuple[Rule, ...]:
     """Return the rules that ship with the package and those of a user's own folders."""
-    return _shipped_rules() if not folders else _rules_of(folders)
+    return rule.load([_causes(), *folders], known_facts(), load_fixes()) if folders else _shipped_rules()
 
 
 @cache
 def _shipped_rules() -> tuple[Rule, ...]:
-    return _rules_of(())
+    return rule.load([_causes()], known_facts(), load_fixes())
 
 
-def _rules_of(folders: Sequence[Path]) -> tuple[Rule, ...]:
-    return rule.load([places.rules_folder() / "causes", *folders], known_facts(), load_fixes())
+def _causes() -> Path:
+    return places.rules_folder() / "causes"
 
 
 @cache
@@ -252,55 +251,3 @@ def _read(paths: Sequence[Path | str], tag_map: Mapping[str, str] | None) -> Ite
             if isinstance(found, Run):
                 found = replace(found, name=placed(found.name, path, len(paths) > 1))
             yield found
-
-
-def _headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:
-    where = _where(facts, state, plateaus)
-    if found:
-        quiet = state not in WORRIED and all(one.severity == "note" for one in found)
-        says = f"{found[0].says[:1].lower()}{found[0].says[1:]}"
-        return f"{where}; perhaps: {says}" if quiet else f"{where}: {says}"
-    if state in WORRIED:
-        return f"{where}; the log does not tell why"
-    return where
-
-
-def _where(facts: Facts, state: State, plateaus: Sequence[Plateau]) -> str:
-    primary = facts.logged.primary
-    if primary is None:
-        return "no loss, metric or reward was logged"
-    if state == "too_short":
-        n = len(primary.values)
-        return f"{f'{n} points' if n > 1 else 'one point'} of {primary.tag} {'are' if n > 1 else 'is'} too few to judge"
-    if state == "diverged":
-        return f"{primary.tag} diverged"
-    last = next((p for p in reversed(plateaus) if p.tag == primary.tag), None)
-    if state in ("plateaued", "converged") and last is not None:
-        verb = "stuck" if state == "plateaued" else "converged, flat"
-        return f"{verb} since {_when(last)} at {primary.tag} {last.level:.3g}"
-    return f"still improving at the end ({primary.tag} {primary.values[-1]:.3g})"
-
-
-def _when(plateau: Plateau) -> str:
-    if plateau.start_epoch is None:
-        return f"step {plateau.start_step:.0f}"
-    if plateau.start_epoch == plateau.start_step:
-        return f"epoch {plateau.start_epoch:.0f}"
-    return f"epoch {plateau.start_epoch:.0f} (step {plateau.start_step:.0f})"
-
-
-def _checked(facts: Facts, rules: int) -> tuple[str, ...]:
-    """Return what was looked at in a run that has nothing wrong, with its numbers."""
-
-    def line(template: str, name: str) -> str | None:
-        value: Value = facts[name]
-        return template.format(value) if isinstance(value, float) else None
-
-    lines = (
-        line("training loss fell by {:.0%} of its first level", "train_loss.drop"),
-        line("validation loss ends {:.1%} above its best", "val_loss.rise"),
-        line("validation metric ends {:.3f} below its best", "val_metric.fall"),
-        line("the learning rate ends at {:.2g} of its peak", "rate.left"),
-        line("the first layer's gradient is {:.2g} times the last one's", "gradients.first_last"),
-    )
-    return (*(one for one in lines if one), f"{rules} causes were checked; none has enough signs")

@@ -77,8 +77,21 @@ class Curve:
         """Read values (m,) that stand at the bins at 60 even places of the run, however many bins there are."""
         if len(self.bins) == MOST_BINS:
             return values
-        places = np.linspace(self.bin_steps[0], self.bin_steps[-1], MOST_BINS)
-        return np.asarray(np.interp(places, self.bin_steps, values))
+        return np.asarray(np.interp(self._places, self.bin_steps, values))
+
+    @cached_property
+    def _places(self) -> Array:
+        return np.linspace(self.bin_steps[0], self.bin_steps[-1], MOST_BINS)
+
+    @cached_property
+    def first_level(self) -> float:
+        """The level of the first 5 % of bins, at least one."""
+        return first_level(self.bins)
+
+    @cached_property
+    def last_level(self) -> float:
+        """The level of the last eighth of bins, at least two."""
+        return median(self.bins[-max(2, len(self.bins) // 8) :])
 
     @cached_property
     def noise(self) -> float:

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from plateau_doctor.facts.logged import Logged
+from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.plateau import CONVERGED_DROP, state_of
+from plateau_doctor.plateau import CONVERGED_DROP, State, state_of
 from plateau_doctor.series import Curve, median, noise_of, share_of, smooth
 
 LOSSES = ("train_loss", "val_loss")
@@ -16,12 +16,12 @@ LOSSES = ("train_loss", "val_loss")
 
 def first_level(curve: Curve) -> float:
     """Return the level of the first 5 % of a curve, at least one bin."""
-    return median(curve.bins[: max(1, round(len(curve.bins) * 0.05))])
+    return curve.first_level
 
 
 def last_level(curve: Curve) -> float:
     """Return the level of the last eighth of a curve, at least two bins."""
-    return median(curve.bins[-max(2, len(curve.bins) // 8) :])
+    return curve.last_level
 
 
 def late(curve: Curve) -> np.ndarray:
@@ -32,6 +32,11 @@ def late(curve: Curve) -> np.ndarray:
 @fact("state.name", "text", "train_loss")
 def state_name(logged: Logged, _: str) -> Value:
     """State of the run by its primary series: improving, plateaued, converged, diverged, too_short ..."""
+    return _state(logged)
+
+
+@remembered
+def _state(logged: Logged) -> State:
     lost = nonfinite(logged, "train_loss")
     if isinstance(lost, float) and lost >= 0.5:
         return "diverged"
