@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from plateau_doctor import fix, places, readers, rule
 from plateau_doctor.diagnosis import Diagnosis, rank
@@ -21,11 +20,9 @@ from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.rule import Rule
 from plateau_doctor.run import Problem, Run
 from plateau_doctor.siblings import Family, Siblings
-
-if TYPE_CHECKING:  # an analysis has no trials, and need not load them
-    from plateau_doctor.trials.trial import Trial
-    from plateau_doctor.trials.trouble import Silence
-    from plateau_doctor.verdict import Verdict
+from plateau_doctor.trials.trial import Trial
+from plateau_doctor.trials.trouble import Silence
+from plateau_doctor.verdict import Verdict
 
 __all__ = [
     "Examination",
