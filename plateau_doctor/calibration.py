@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from plateau_doctor.diagnosis import PRIOR, by_words
 from plateau_doctor.facts import Value, known_facts
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.fitting import (
@@ -30,6 +29,7 @@ from plateau_doctor.labeled import Table, at_level, causes_of, examples, folds, 
 from plateau_doctor.rule import Rule
 from plateau_doctor.trees import Trees
 from plateau_doctor.weights import Level, Terms, told
+from plateau_doctor.worded import PRIOR, by_words
 
 __all__ = ["Predicted", "calibrated", "fit", "information"]
 

@@ -175,7 +175,6 @@ def _examined(
     """Return what was found, gated, and whether Ctrl-C stopped it; JSON lines alone are written as runs come."""
     from plateau_doctor.examination import Examination, fixes_named
     from plateau_doctor.gating import gate_of, gated
-    from plateau_doctor.report.json import bare, last_lines, run_line
     from plateau_doctor.scanning import How
 
     charts = "html" in (wanted.form, *(form for form, _ in reports))
@@ -192,6 +191,8 @@ def _examined(
             gates.append(gated(Examination((one,)), asked).gate)
             if out is None:
                 return one
+            from plateau_doctor.report.json import bare, run_line
+
             out(run_line(one))
             return bare(one)
 
@@ -210,6 +211,8 @@ def _examined(
             gate=gate_of(gates, asked),
         )
         if out is not None:
+            from plateau_doctor.report.json import last_lines
+
             out(last_lines(found))
     if found.runs:
         _check_tags(tags, roles)

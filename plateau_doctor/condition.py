@@ -215,6 +215,8 @@ def _compiled(node: ast.expr) -> Ask:
             return _negated(inner) if isinstance(node.op, ast.Not) else _minus(inner)
         case ast.BinOp():
             return _arithmetic(_ARITHMETIC[type(node.op)], _compiled(node.left), _compiled(node.right))
+        case ast.Compare(left=ast.Name() | ast.Attribute(), comparators=[ast.Constant(value=bar)]):
+            return _against(_COMPARE[type(node.ops[0])], _dotted(node.left) or "", bar)
         case ast.Compare():
             parts = [_compiled(part) for part in (node.left, *node.comparators)]
             pairs = zip(node.ops, parts, parts[1:], strict=False)
@@ -269,6 +271,19 @@ def _arithmetic(compute: Callable[[float, float], float], one: Ask, other: Ask) 
             return _known(compute(left, right))
         except (ZeroDivisionError, OverflowError):
             return None
+
+    return ask
+
+
+def _against(holds: Compare, name: str, bar: object) -> Ask:
+    """Return the comparison of a fact with a constant: nearly all that rules ask, so it is one step."""
+    is_text = isinstance(bar, str)
+
+    def ask(facts: Mapping[str, Value]) -> bool | None:
+        value = facts.get(name)
+        if value is None or value != value or isinstance(value, str) != is_text:
+            return None
+        return bool(holds(value, bar))
 
     return ask
 

@@ -8,9 +8,8 @@ the phenotype that fits best; its probability is None, and it is called uncalibr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,24 +17,24 @@ import numpy as np
 from plateau_doctor.condition import render
 from plateau_doctor.facts import Facts, Value
 from plateau_doctor.facts.phrases import phrase
+from plateau_doctor.odds import probability
 from plateau_doctor.rule import Rule, Severity, Sign
-from plateau_doctor.weights import Judged, Weights, probability, shipped, told
+from plateau_doctor.weights import Judged, Weights, shipped, told
+from plateau_doctor.worded import STRENGTH, Worded, word_of
 
 __all__ = [
     "WORDS_ALONE",
     "Diagnosis",
     "Evidence",
-    "by_words",
+    "Ranked",
     "diagnose",
     "named",
+    "rank",
 ]
 
-STRENGTH = {"decisive": math.log(100), "strong": math.log(10), "fair": math.log(3), "slight": math.log(1.6)}
-PRIOR = -math.log(25)
 SIBLINGS = 2.0  # what siblings tell counts twice its word: they are an experiment
 NAMED_AT = 0.0  # log-odds at which a cause is named: as likely as not, by the words of its rule
 WORTH_A_LINE, MOST_FURTHER = 0.2, 6  # log-odds of a fact that is told by itself, and how many at most
-
 
 WORDS_ALONE = Weights({}, {}, {}, {})  # judges every cause by the words of its rule
 
@@ -74,14 +73,29 @@ class Diagnosis:
     named: bool
     backed: bool = True
 
+    @property
+    def spoken_for(self) -> bool:
+        """Whether anything that was seen speaks for it."""
+        return any(one.seen and one.side == "for" for one in self.evidence)
+
+    @property
+    def unknown(self) -> set[str]:
+        """The facts of signs that the log does not tell."""
+        return {name for one in self.evidence if one.seen is None for name in one.facts}
+
 
 def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None) -> tuple[Diagnosis, ...]:
-    """Return every cause as it stands in this run, the one that explains most first; equal ones by name.
+    """Return every cause as it stands in this run, in the order of `rank`."""
+    return tuple(one.told() for one in rank(facts, rules, weights))
+
+
+def rank(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None) -> tuple[Ranked, ...]:
+    """Return every cause, the one that explains most first; equal ones by name.
 
     A cause that was not fitted comes before the first one that is less likely. `weights` are those that ship with
     the package when None.
     """
-    worded = {rule.cause: _Worded.of(facts, rule) for rule in rules}
+    worded = {rule.cause: Worded.of(facts, rule) for rule in rules}
     weights = shipped() if weights is None else weights
     judged = weights.judge(
         facts,
@@ -89,7 +103,7 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
         {cause: SIBLINGS * one.beside for cause, one in worded.items()},
     )
     if judged is None:
-        return tuple(sorted((_by_words_alone(facts, one) for one in worded.values()), key=_rank))
+        return tuple(sorted((Ranked.by_words(facts, one) for one in worded.values()), key=_order))
     lean = weights.levels[judged.level].lean
     explains = {c: m + lean * worded[c].words for c, m in judged.against_sound.items() if c in worded}
     order = sorted(judged.log_odds, key=lambda cause: (-explains[cause], cause))
@@ -98,69 +112,95 @@ def diagnose(facts: Facts, rules: Iterable[Rule], weights: Weights | None = None
     first = np.arange(len(order)) == 0
     aloud, at_all = told(weights.levels[judged.level], log_odds, np.array(judged.sick), first, words)
     every = [
-        _fitted(facts, worded[cause], judged, bool(at_all[i]), bool(aloud[i]))
+        Ranked(facts, worded[cause], judged.log_odds[cause], bool(at_all[i]), judged, bool(aloud[i]))
         for i, cause in enumerate(order)
     ]
-    others = (_by_words_alone(facts, one) for cause, one in worded.items() if cause not in judged.log_odds)
-    for one in sorted(others, key=_rank):
+    others = (Ranked.by_words(facts, one) for cause, one in worded.items() if cause not in judged.log_odds)
+    for one in sorted(others, key=_order):
         at = next((i for i, other in enumerate(every) if other.log_odds < one.log_odds), len(every))
         every.insert(at, one)
     return tuple(every)
 
 
-@dataclass(frozen=True)
-class _Worded:
-    """What the words of a rule come to in one run.
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A cause at its place among the others. Its evidence is put into words when it is told: most never are.
 
     Attributes:
-        rule: The rule.
-        seen: Whether each of its signs was seen, None where unknown.
-        counts: Whether each of them counts: those of all phenotypes, and of the one that fits best.
-        beside: Log-odds by those about other runs: no corpus of single runs can weigh them.
-        words: Log-odds by all that count and were seen.
+        facts: Of the run.
+        worded: What the words of its rule come to.
+        log_odds: As in `Diagnosis`.
+        named: Likewise.
+        judged: What was fitted, None where it is judged by words alone.
+        aloud: Whether it stands out from sound runs.
     """
 
-    rule: Rule
-    seen: tuple[bool | None, ...]
-    counts: tuple[bool, ...]
-    beside: float
-    words: float
+    facts: Facts
+    worded: Worded
+    log_odds: float
+    named: bool
+    judged: Judged | None = None
+    aloud: bool = True
 
     @classmethod
-    def of(cls, facts: Facts, rule: Rule) -> _Worded:
-        seen = tuple(_seen(facts, sign) for sign in rule.signs)
-        by_group: dict[str, float] = {}
-        for sign, holds in zip(rule.signs, seen, strict=True):
-            by_group[sign.shows] = by_group.get(sign.shows, 0.0) + (_word(sign) if holds else 0.0)
-        best = max((group for group in by_group if group), key=by_group.__getitem__, default="")
-        counts = tuple(sign.shows in ("", best) for sign in rule.signs)
-        spoken = [
-            (sign, _word(sign))
-            for sign, holds, one in zip(rule.signs, seen, counts, strict=True)
-            if holds and one
-        ]
-        beside = sum(word for sign, word in spoken if _asks_siblings(sign))
-        return cls(rule, seen, counts, beside, sum(word for _, word in spoken))
+    def by_words(cls, facts: Facts, worded: Worded) -> Ranked:
+        """Return a cause as the words of its rule alone judge it."""
+        return cls(facts, worded, worded.log_odds, worded.log_odds >= NAMED_AT)
 
     @property
-    def log_odds(self) -> float:
-        """Log-odds of the cause by the words of its rule."""
-        return PRIOR + self.words
+    def cause(self) -> str:
+        """Its id."""
+        return self.worded.rule.cause
+
+    @property
+    def confused_with(self) -> tuple[str, ...]:
+        """Causes that look alike."""
+        return self.worded.rule.confused_with
+
+    @property
+    def probability(self) -> float | None:
+        """As in `Diagnosis`."""
+        return None if self.judged is None else probability(self.log_odds)
+
+    @property
+    def spoken_for(self) -> bool:
+        """Whether a sign that counts and was seen speaks for it."""
+        return any(counts and seen and sign.side == "for" for sign, seen, counts in self.worded.signs())
+
+    @property
+    def unknown(self) -> set[str]:
+        """The facts of signs that the log does not tell; by words alone, of those that count."""
+        signs = self.worded.signs()
+        asked = (sign for sign, seen, counts in signs if seen is None and (counts or self.judged is not None))
+        return {name for sign in asked for name in sign.condition.names}
+
+    def told(self) -> Diagnosis:
+        """Return it with its evidence in words."""
+        rule = self.worded.rule
+        evidence = (
+            _by_words_alone(self.facts, self.worded)
+            if self.judged is None
+            else _fitted(self.facts, self.worded, self.judged)
+        )
+        return Diagnosis(
+            cause=rule.cause,
+            family=rule.family,
+            says=rule.says,
+            why=rule.why,
+            severity=rule.severity if self.aloud else "note",
+            probability=self.probability,
+            calibrated=self.judged is not None,
+            log_odds=self.log_odds,
+            evidence=tuple(sorted(evidence, key=_reading_order)),
+            fixes=rule.fixes,
+            confused_with=rule.confused_with,
+            named=self.named,
+            backed=self.judged is None or self.worded.words > 0,
+        )
 
 
-def _rank(one: Diagnosis) -> tuple[float, str]:
+def _order(one: Ranked) -> tuple[float, str]:
     return -one.log_odds, one.cause
-
-
-def by_words(rule: Rule, records: Sequence[Mapping[str, Value]]) -> np.ndarray:
-    """Return the log-odds of a cause by the words of its rule, (n,); what other runs beside it tell is left out."""
-    groups = {"": np.full(len(records), PRIOR)}
-    for sign in rule.signs:
-        if not _asks_siblings(sign):
-            seen = np.array([sign.condition.evaluate(record) is True for record in records])
-            groups[sign.shows] = groups.get(sign.shows, 0.0) + seen * _word(sign)
-    shared = groups.pop("")
-    return np.asarray(shared + (np.max(list(groups.values()), axis=0) if groups else 0.0))
 
 
 def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
@@ -168,29 +208,24 @@ def named(ranked: Sequence[Diagnosis]) -> tuple[Diagnosis, ...]:
     return tuple(d for d in ranked if d.named)
 
 
-def _fitted(facts: Facts, worded: _Worded, judged: Judged, is_named: bool, aloud: bool) -> Diagnosis:
-    """Judge a fitted cause: a sign that is seen speaks for the shares of its facts too."""
-    rule = worded.rule
-    terms, left = judged.terms[rule.cause], dict(judged.shares[rule.cause])
+def _fitted(facts: Facts, worded: Worded, judged: Judged) -> list[Evidence]:
+    """Return the evidence of a fitted cause: a sign that is seen speaks for the shares of its facts too."""
+    cause = worded.rule.cause
+    terms, left = judged.terms[cause], judged.shares_of(cause)
     evidence = []
-    signs = zip(rule.signs, worded.seen, worded.counts, strict=True)
-    for sign, seen, counts in sorted(signs, key=lambda one: -STRENGTH[one[0].strength]):
+    for sign, seen, counts in sorted(worded.signs(), key=lambda one: -STRENGTH[one[0].strength]):
         own = 0.0
         if seen:
-            word = SIBLINGS * (terms.own + terms.among) if _asks_siblings(sign) else terms.words
-            own = word * _word(sign) if counts else 0.0
+            word = SIBLINGS * (terms.own + terms.among) if sign.asks_siblings else terms.words
+            own = word * word_of(sign) if counts else 0.0
             side = 1 if sign.side == "for" else -1
             own += sum(left.pop(n) for n in sign.condition.names if side * left.get(n, 0.0) > 0)
         evidence.append(_evidence(facts, sign, seen, own))
     evidence += _further(facts, left)
-    if judged.others[rule.cause] <= -WORTH_A_LINE:
+    if judged.others[cause] <= -WORTH_A_LINE:
         says = "other causes fit the log as well"
-        evidence.append(Evidence(says, "against", True, judged.others[rule.cause], {}))
-    log_odds = judged.log_odds[rule.cause]
-    made = _diagnosis(rule, log_odds, evidence, is_named)
-    severity: Severity = rule.severity if aloud else "note"
-    chance, backed = probability(log_odds), worded.words > 0
-    return replace(made, severity=severity, probability=chance, calibrated=True, backed=backed)
+        evidence.append(Evidence(says, "against", True, judged.others[cause], {}))
+    return evidence
 
 
 def _further(facts: Facts, left: Mapping[str, float]) -> list[Evidence]:
@@ -213,49 +248,14 @@ def _side(weight: float) -> Literal["for", "against"]:
     return "for" if weight >= 0 else "against"
 
 
-def _by_words_alone(facts: Facts, worded: _Worded) -> Diagnosis:
-    """Judge a cause by the words of its rule."""
-    signs = zip(worded.rule.signs, worded.seen, worded.counts, strict=True)
-    evidence = [_evidence(facts, sign, seen, _word(sign)) for sign, seen, counts in signs if counts]
-    return _diagnosis(worded.rule, worded.log_odds, evidence, worded.log_odds >= NAMED_AT)
-
-
-def _diagnosis(rule: Rule, log_odds: float, evidence: Iterable[Evidence], named: bool) -> Diagnosis:
-    return Diagnosis(
-        cause=rule.cause,
-        family=rule.family,
-        says=rule.says,
-        why=rule.why,
-        severity=rule.severity,
-        probability=None,
-        calibrated=False,
-        log_odds=log_odds,
-        evidence=tuple(sorted(evidence, key=_reading_order)),
-        fixes=rule.fixes,
-        confused_with=rule.confused_with,
-        named=named,
-    )
-
-
-def _seen(facts: Facts, sign: Sign) -> bool | None:
-    seen = sign.condition.evaluate(facts)
-    if seen is None and not any(facts.missing(name) for name in sign.condition.names):
-        return False  # all was logged and the sign does not apply: a rate never cut cannot answer a cut
-    return seen
+def _by_words_alone(facts: Facts, worded: Worded) -> list[Evidence]:
+    """Return the evidence of a cause that was not fitted."""
+    return [_evidence(facts, sign, seen, word_of(sign)) for sign, seen, counts in worded.signs() if counts]
 
 
 def _evidence(facts: Facts, sign: Sign, seen: bool | None, log_odds: float) -> Evidence:
     values = {name: facts[name] for name in sign.condition.names}
     return Evidence(render(sign.says, facts), sign.side, seen, log_odds, values)
-
-
-def _word(sign: Sign) -> float:
-    """Return the log-odds that the word of a sign stands for."""
-    return STRENGTH[sign.strength] * (1 if sign.side == "for" else -1)
-
-
-def _asks_siblings(sign: Sign) -> bool:
-    return any(name.startswith("siblings.") for name in sign.condition.names)
 
 
 def _reading_order(evidence: Evidence) -> tuple[int, bool, float]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from plateau_doctor import fix, places, readers, rule
-from plateau_doctor.diagnosis import Diagnosis, diagnose, named
-from plateau_doctor.facts import Facts, Value, known_facts
-from plateau_doctor.facts.needs import NEEDS, was_logged
+from plateau_doctor.diagnosis import Diagnosis, rank
+from plateau_doctor.facts import Facts, Logged, Value, known_facts
+from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.facts.siblings import find_siblings
 from plateau_doctor.fix import Fix
 from plateau_doctor.gate import Gate
+from plateau_doctor.headline import WORRIED, checked, headline
 from plateau_doctor.missing import Missing, candidates, missing_logs
 from plateau_doctor.plateau import Plateau, State
 from plateau_doctor.rule import Rule
@@ -35,9 +36,6 @@ __all__ = [
     "placed",
     "unused",
 ]
-
-WORRIED: Collection[State] = ("plateaued", "diverged")
-LIKELY = 0.5  # of a cause that is told without a perhaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +107,8 @@ class Examination:
 
     def _repr_html_(self) -> str:
         """Show the page in a notebook, in a frame of its own: neither's style touches the other's."""
+        import html
+
         import plateau_doctor  # the public face, above this module: the one step up
 
         page = html.escape(plateau_doctor.render(self, "html"))
@@ -148,8 +148,9 @@ def analyze(
         else:
             runs[unused(found.name, runs)] = found
     ordered = [runs[name] for name in sorted(runs)]
-    siblings = find_siblings(ordered)
-    examined = tuple(examine(run, chosen, siblings.get(i)) for i, run in enumerate(ordered))
+    seen = {i: Logged(run) for i, run in enumerate(ordered)}  # each is let go once its run is examined
+    siblings = find_siblings(list(seen.values()))
+    examined = tuple(examine(seen.pop(i), chosen, siblings.get(i)) for i in range(len(ordered)))
     return Examination(
         examined,
         in_order(problems),
@@ -163,7 +164,7 @@ def analyze(
 
 
 def examine(
-    run: Run,
+    run: Run | Logged,
     rules: Sequence[Rule],
     siblings: Siblings | None = None,
     beside: Mapping[str, Value] | None = None,
@@ -177,28 +178,38 @@ def examine(
     )
     plateaus = tuple(p for role in (*series, "val_metric") for p in logged.plateaus(role))
     judged = state not in ("too_short", "not_a_training_run")
-    ranked = diagnose(facts, rules) if judged else ()
-    found = named(ranked)
+    ranked = rank(facts, rules) if judged else ()
+    found = tuple(one.told() for one in ranked if one.named)
     undetermined = candidates(ranked) if not found and state in WORRIED else None
     return RunExamination(
-        run=run,
+        run=logged.run,
         state=state,
-        headline=_headline(facts, state, plateaus, found),
+        headline=headline(facts, state, plateaus, found),
         plateaus=plateaus,
         diagnoses=found,
         undetermined=undetermined,
         missing=missing_logs(facts, ranked) if found or undetermined is not None else (),
-        unlogged=tuple(need for need in NEEDS if not was_logged(logged, need)),
-        checked=_checked(facts, len(rules)) if judged and not found and undetermined is None else (),
+        unlogged=tuple(need for need in NEEDS if not facts.was_logged(need)),
+        checked=checked(facts, len(rules)) if judged and not found and undetermined is None else (),
         primary=logged.primary.tag if logged.primary else None,
     )
 
 
 def load_rules(folders: Sequence[Path] = ()) -> tuple[Rule, ...]:
     """Return the rules that ship with the package and those of a user's own folders."""
-    return rule.load([places.rules_folder() / "causes", *folders], known_facts(), load_fixes())
+    return rule.load([_causes(), *folders], known_facts(), load_fixes()) if folders else _shipped_rules()
 
 
+@cache
+def _shipped_rules() -> tuple[Rule, ...]:
+    return rule.load([_causes()], known_facts(), load_fixes())
+
+
+def _causes() -> Path:
+    return places.rules_folder() / "causes"
+
+
+@cache
 def load_fixes() -> Mapping[str, Fix]:
     """Return the fixes that ship with the package, by id."""
     return fix.load([places.rules_folder() / "fixes"])
@@ -237,56 +248,3 @@ def _read(paths: Sequence[Path | str], tag_map: Mapping[str, str] | None) -> Ite
             if isinstance(found, Run):
                 found = replace(found, name=placed(found.name, path, len(paths) > 1))
             yield found
-
-
-def _headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:
-    where = _where(facts, state, plateaus)
-    quiet = state not in WORRIED and all(one.severity == "note" for one in found)
-    if found and (found[0].backed or not quiet):
-        unlikely = found[0].probability is not None and found[0].probability < LIKELY
-        says = f"{found[0].says[:1].lower()}{found[0].says[1:]}"
-        return f"{where}; perhaps: {says}" if quiet or unlikely else f"{where}: {says}"
-    if state in WORRIED:
-        return f"{where}; the log does not tell why"
-    return where
-
-
-def _where(facts: Facts, state: State, plateaus: Sequence[Plateau]) -> str:
-    primary = facts.logged.primary
-    if primary is None:
-        return "no loss, metric or reward was logged"
-    if state == "too_short":
-        n = len(primary.values)
-        return f"{f'{n} points' if n > 1 else 'one point'} of {primary.tag} {'are' if n > 1 else 'is'} too few to judge"
-    if state == "diverged":
-        return f"{primary.tag} diverged"
-    last = next((p for p in reversed(plateaus) if p.tag == primary.tag), None)
-    if state in ("plateaued", "converged") and last is not None:
-        verb = "stuck" if state == "plateaued" else "converged, flat"
-        return f"{verb} since {_when(last)} at {primary.tag} {last.level:.3g}"
-    return f"still improving at the end ({primary.tag} {primary.values[-1]:.3g})"
-
-
-def _when(plateau: Plateau) -> str:
-    if plateau.start_epoch is None:
-        return f"step {plateau.start_step:.0f}"
-    if plateau.start_epoch == plateau.start_step:
-        return f"epoch {plateau.start_epoch:.0f}"
-    return f"epoch {plateau.start_epoch:.0f} (step {plateau.start_step:.0f})"
-
-
-def _checked(facts: Facts, rules: int) -> tuple[str, ...]:
-    """Return what was looked at in a run that has nothing wrong, with its numbers."""
-
-    def line(template: str, name: str) -> str | None:
-        value: Value = facts[name]
-        return template.format(value) if isinstance(value, float) else None
-
-    lines = (
-        line("training loss fell by {:.0%} of its first level", "train_loss.drop"),
-        line("validation loss ends {:.1%} above its best", "val_loss.rise"),
-        line("validation metric ends {:.3f} below its best", "val_metric.fall"),
-        line("the learning rate ends at {:.2g} of its peak", "rate.left"),
-        line("the first layer's gradient is {:.2g} times the last one's", "gradients.first_last"),
-    )
-    return (*(one for one in lines if one), f"{rules} causes were checked; none has enough signs")

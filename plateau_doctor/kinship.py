@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from plateau_doctor.names import Setting, canonical, settings_in, skeleton, unnamed_numbers
-from plateau_doctor.run import Run
+from plateau_doctor.run import Run, block_starts
 
 __all__ = ["Place", "families", "place_of", "settings_of"]
 
@@ -116,11 +116,13 @@ def _where(run: Run) -> str:
 
 
 def _main_tags(run: Run) -> tuple[str, ...]:
-    rows = run.scalars[["tag", "role"]].drop_duplicates("tag")
+    tags, roles = (run.scalars[name].to_numpy(dtype=object) for name in ("tag", "role"))
+    role_of: dict[object, object] = {}
+    for i in block_starts(tags).tolist():
+        role_of.setdefault(tags[i], roles[i])
     for role in MAIN_ROLES:
-        tags = rows.loc[rows["role"] == role, "tag"]
-        if len(tags):
-            return (role, *sorted(map(str, tags)))
+        if found := sorted(str(tag) for tag, own in role_of.items() if own == role):
+            return (role, *found)
     return ()
 
 

@@ -8,7 +8,6 @@ PlateauDoctorError
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -80,6 +79,8 @@ class RuleError(PlateauDoctorError):
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the nearest of `words`, or nothing when none is near."""
+    import difflib  # where a mistake was made
+
     near = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
 

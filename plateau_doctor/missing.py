@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plateau_doctor.diagnosis import NAMED_AT, PRIOR, Diagnosis, named
+from plateau_doctor.diagnosis import NAMED_AT, Diagnosis, Ranked
 from plateau_doctor.facts import Facts
-from plateau_doctor.facts.needs import NEEDS, was_logged
+from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.recorders.lines import HELD_OUT, framework_of, line_for
 from plateau_doctor.weights import Weights, shipped
+from plateau_doctor.worded import PRIOR
 
 __all__ = ["Missing", "candidates", "missing_logs"]
 
@@ -30,7 +31,7 @@ class Missing:
     how: str
 
 
-def candidates(ranked: Sequence[Diagnosis]) -> tuple[str, ...]:
+def candidates(ranked: Sequence[Ranked | Diagnosis]) -> tuple[str, ...]:
     """Return the look-alikes left of a stuck run: the likeliest causes, at most five.
 
     Of fitted causes those with a fifth of the probability of the likeliest; of others those that a seen sign speaks
@@ -43,14 +44,14 @@ def candidates(ranked: Sequence[Diagnosis]) -> tuple[str, ...]:
         if (
             one.probability >= max(LEFT * max(likely), POSSIBLE)
             if one.probability is not None
-            else PRIOR <= one.log_odds < NAMED_AT and any(e.seen and e.side == "for" for e in one.evidence)
+            else PRIOR <= one.log_odds < NAMED_AT and one.spoken_for
         )
     ]
     return tuple(left[:MOST_LEFT])
 
 
 def missing_logs(
-    facts: Facts, ranked: Sequence[Diagnosis], weights: Weights | None = None
+    facts: Facts, ranked: Sequence[Ranked | Diagnosis], weights: Weights | None = None
 ) -> tuple[Missing, ...]:
     """Return what was not logged and which causes it would decide, the cheapest log first.
 
@@ -59,22 +60,25 @@ def missing_logs(
     are left out.
     """
     information = (shipped() if weights is None else weights).information
-    first = named(ranked)
+    first = [one for one in ranked if one.named]
     asked = {c for one in first for c in (one.cause, *one.confused_with)} | set(candidates(ranked))
     unknown = _unknown(facts, [one for one in ranked if one.cause in asked])
+    fitted = {cause for told in information.values() for cause in told}
     worth: dict[str, dict[str, float]] = {}
     for need in NEEDS:
+        if need not in unknown:
+            continue
         told = {c: information.get(need, {}).get(c, 0.0) for c in asked}
-        for cause in unknown.get(need, ()):  # a sign waits for it; of causes not fitted that is all we know
-            if cause not in _all_told(information):
+        for cause in unknown[need]:  # a sign waits for it; of causes not fitted that is all we know
+            if cause not in fitted:
                 told[cause] = UNMEASURED
         told = {cause: bits for cause, bits in told.items() if bits > 0}
-        if told and need in unknown:
+        if told:
             worth[need] = told
     best = max((sum(told.values()) for told in worth.values()), default=0.0)
     order = [one.cause for one in ranked]
     framework = framework_of(facts.logged.run)
-    evaluates = any(was_logged(facts.logged, need) for need in HELD_OUT)
+    evaluates = any(facts.was_logged(need) for need in HELD_OUT)
     return tuple(
         Missing(need.log, tuple(sorted(worth[key], key=order.index)), line_for(key, framework, evaluates))
         for key, need in NEEDS.items()
@@ -82,21 +86,11 @@ def missing_logs(
     )
 
 
-def _unknown(facts: Facts, asked: Sequence[Diagnosis]) -> dict[str, list[str]]:
+def _unknown(facts: Facts, asked: Sequence[Ranked | Diagnosis]) -> dict[str, list[str]]:
     """Return kind of log that is missing -> the causes asked for that are fitted on it or have a sign for it."""
-    found: dict[str, list[str]] = {}
-    for name in facts:
-        need = facts.missing(name)
-        if need is not None:
-            found.setdefault(need, [])
+    found: dict[str, list[str]] = {need: [] for need in facts.lacks()}
     for one in asked:
-        for evidence in one.evidence:
-            for name in evidence.facts if evidence.seen is None else ():
-                need = facts.missing(name)
-                if need is not None and one.cause not in found[need]:
-                    found[need].append(one.cause)
+        for need in {facts.missing(name) for name in one.unknown}:
+            if need is not None:
+                found[need].append(one.cause)
     return found
-
-
-def _all_told(information: Mapping[str, Mapping[str, float]]) -> set[str]:
-    return {cause for told in information.values() for cause in told}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -41,6 +42,11 @@ class Sign:
     condition: Condition
     says: str
     shows: str
+
+    @cached_property
+    def asks_siblings(self) -> bool:
+        """Whether it is about other runs beside this one."""
+        return any(name.startswith("siblings.") for name in self.condition.names)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,15 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-__all__ = ["HISTOGRAM_COLUMNS", "SCALAR_COLUMNS", "Problem", "Run", "histogram_frame", "scalar_frame"]
+__all__ = [
+    "HISTOGRAM_COLUMNS",
+    "SCALAR_COLUMNS",
+    "Problem",
+    "Run",
+    "block_starts",
+    "histogram_frame",
+    "scalar_frame",
+]
 
 SCALAR_COLUMNS = {
     "tag": "object",
@@ -109,6 +117,11 @@ def histogram_frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     if not held:
         return _no_histograms().copy(deep=False)  # it has no values that could be written to
     return _typed(pd.DataFrame(held), HISTOGRAM_COLUMNS, {"first_bin": 0, "n_bins": 0})
+
+
+def block_starts(column: np.ndarray) -> np.ndarray:
+    """Return the rows at which a column (n,) changes its value, the first one too."""
+    return np.flatnonzero(np.append([True], column[1:] != column[:-1]))[: len(column)]
 
 
 def _typed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -26,14 +26,19 @@ __all__ = [
     "median",
     "noise_of",
     "primary_curve",
+    "share_of",
     "smooth",
+    "windows",
 ]
 
 Array = np.ndarray
+Rows = Mapping[str, Array]  # columns of a Run's scalars, (n,) each
+AXES = ("step", "value", "epoch")
 
 MOST_BINS = 60
 FEWEST_POINTS = 6
 FEWEST_EPOCHS = 6
+SHORT = 500  # values that are sorted sooner than numpy's median has begun
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +77,21 @@ class Curve:
         """Read values (m,) that stand at the bins at 60 even places of the run, however many bins there are."""
         if len(self.bins) == MOST_BINS:
             return values
-        places = np.linspace(self.bin_steps[0], self.bin_steps[-1], MOST_BINS)
-        return np.asarray(np.interp(places, self.bin_steps, values))
+        return np.asarray(np.interp(self._places, self.bin_steps, values))
+
+    @cached_property
+    def _places(self) -> Array:
+        return np.linspace(self.bin_steps[0], self.bin_steps[-1], MOST_BINS)
+
+    @cached_property
+    def first_level(self) -> float:
+        """The level of the first 5 % of bins, at least one."""
+        return first_level(self.bins)
+
+    @cached_property
+    def last_level(self) -> float:
+        """The level of the last eighth of bins, at least two."""
+        return median(self.bins[-max(2, len(self.bins) // 8) :])
 
     @cached_property
     def noise(self) -> float:
@@ -95,7 +113,19 @@ def smooth(values: Array, width: int = 3) -> Array:
         return values
     half = width // 2
     padded = np.concatenate([np.repeat(values[:1], half), values, np.repeat(values[-1:], half)])
-    return np.asarray(np.sort(np.lib.stride_tricks.sliding_window_view(padded, width), axis=1)[:, half])
+    return np.asarray(np.sort(windows(padded, width), axis=1)[:, half])
+
+
+def windows(values: Array, width: int) -> Array:
+    """Return every stretch of so many `values` (n,), shape (n - width + 1, width)."""
+    if len(values) > SHORT:
+        return np.lib.stride_tricks.sliding_window_view(values, width)
+    return np.asarray(values[_places(len(values), width)])  # a third of the cost of a view of so few
+
+
+@lru_cache(maxsize=64)
+def _places(n: int, width: int) -> Array:
+    return np.add.outer(np.arange(n - width + 1), np.arange(width))
 
 
 def noise_of(values: Array, lag: int = 1) -> float:
@@ -103,7 +133,7 @@ def noise_of(values: Array, lag: int = 1) -> float:
     if len(values) < 2 * lag + 1:
         return 0.0
     bends = values[2 * lag :] - 2 * values[lag:-lag] + values[: -2 * lag]  # a straight trend cancels
-    return float(1.4826 * np.median(np.abs(bends)) / math.sqrt(6))
+    return 1.4826 * median(np.abs(bends)) / math.sqrt(6)
 
 
 def curve_of(run: Run, role: str) -> Curve | None:
@@ -114,10 +144,11 @@ def curve_of(run: Run, role: str) -> Curve | None:
     learning rates it is that of the middle.
     """
     rows = run.scalars[(run.scalars["role"] == role) & run.scalars["live"]]
-    return curve_from(role, {str(tag): part for tag, part in rows.groupby("tag", sort=False)})
+    parts = rows.groupby("tag", sort=False)
+    return curve_from(role, {str(tag): {n: part[n].to_numpy() for n in AXES} for tag, part in parts})
 
 
-def curve_from(role: str, tags: Mapping[str, pd.DataFrame]) -> Curve | None:
+def curve_from(role: str, tags: Mapping[str, Rows]) -> Curve | None:
     """Return the curve that stands for a role, made of the live rows of its tags in order; None without rows."""
     if len(tags) == 1:
         return _curve(role, *next(iter(tags.items())))
@@ -129,17 +160,18 @@ def curve_from(role: str, tags: Mapping[str, pd.DataFrame]) -> Curve | None:
     return None if best is None else _curve(role, best, tags[best])
 
 
-def _of_the_middle(tags: Mapping[str, pd.DataFrame]) -> str:
+def _of_the_middle(tags: Mapping[str, Rows]) -> str:
     """Return the tag of the group of parameters whose peak rate is the median one.
 
     One group may have a rate of its own: biases that warm up from above (Ultralytics), a head that learns faster.
     """
-    peaks = {tag: float(rows["value"].max()) for tag, rows in tags.items() if rows["value"].notna().any()}
+    finite = {tag: rows["value"][np.isfinite(rows["value"])] for tag, rows in tags.items()}
+    peaks = {tag: float(values.max()) for tag, values in finite.items() if len(values)}
     middle = sorted(peaks.values())[len(peaks) // 2] if peaks else None
     return next((tag for tag, peak in peaks.items() if peak == middle), next(iter(tags)))
 
 
-def finest_curve(chosen: Curve, tags: Mapping[str, pd.DataFrame]) -> Curve:
+def finest_curve(chosen: Curve, tags: Mapping[str, Rows]) -> Curve:
     """Return the curve with the most points among the live rows of one role: of single steps where they were logged.
 
     Only tags that stand as near to the role as the chosen one count: no part of a total, no copy.
@@ -153,9 +185,9 @@ def finest_curve(chosen: Curve, tags: Mapping[str, pd.DataFrame]) -> Curve:
     return _curve(chosen.role, finest, tags[finest])
 
 
-def _points(rows: pd.DataFrame) -> int:
+def _points(rows: Rows) -> int:
     """Return the number of distinct steps."""
-    steps = rows["step"].to_numpy()
+    steps = rows["step"]
     return len(steps) if (np.diff(steps) > 0).all() else len(np.unique(steps))
 
 
@@ -175,10 +207,20 @@ def primary_curve(run: Run, of: Callable[[str], Curve | None] | None = None) -> 
 
 
 def median(values: Array) -> float:
-    """Return the median of `values` (n,), which are finite; several times as fast as numpy's for short ones."""
-    ranked, n = np.array(values), len(values)
+    """Return the median of `values` (n,), NaN where any is; several times as fast as numpy's for short ones."""
+    n = len(values)
+    if not 0 < n <= SHORT:
+        return float(np.median(values))
+    ranked = np.array(values)
     ranked.sort()
+    if ranked[-1] != ranked[-1]:
+        return math.nan
     return float(ranked[n // 2]) if n % 2 else float(ranked[n // 2 - 1] + ranked[n // 2]) / 2
+
+
+def share_of(flags: Array) -> float:
+    """Return the share of flags (n,) that are set."""
+    return int(np.count_nonzero(flags)) / len(flags)
 
 
 def first_level(bins: Array) -> float:
@@ -191,8 +233,8 @@ def _rank(tag: str, sizes: Mapping[str, int]) -> tuple[int, int, bool]:
     return extra, fine, sizes[tag] < FEWEST_POINTS
 
 
-def _curve(role: str, tag: str, rows: pd.DataFrame) -> Curve:
-    steps, values, epochs = (rows[name].to_numpy() for name in ("step", "value", "epoch"))
+def _curve(role: str, tag: str, rows: Rows) -> Curve:
+    steps, values, epochs = (rows[name] for name in AXES)
     finite = np.isfinite(values)
     tail = int(np.argmax(finite[::-1])) if finite.any() else len(finite)
     if not finite.all():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,20 +59,38 @@ class Trees:
 
     def shares(self, row: np.ndarray) -> np.ndarray:
         """Return what each column adds to each class, shape (classes, features + 1); the last column is the base."""
-        found = np.zeros((len(self.classes), len(self.features) + 1))
-        found[:, -1] = self.base
-        at, of = self.roots.copy(), self.of
-        np.add.at(found[:, -1], of, self.value[at])
+        width = len(self.features) + 1
+        feature, children, gain = self._walk
+        at, begin = (
+            self.roots.astype(np.intp),
+            self.of.astype(np.intp) * width,
+        )  # where a class's columns begin
+        last = np.arange(1, len(self.classes) + 1) * width - 1
+        places, gains = [last, last[self.of]], [self.base, self.value[at]]
         while len(at):
-            asked = self.feature[at]
-            inner = asked != LEAF
-            at, of, asked = at[inner], of[inner], asked[inner]
+            asked = feature[at]
+            inner = np.flatnonzero(asked != LEAF)
+            at, begin, asked = at[inner], begin[inner], asked[inner]
             values = row[asked]
-            left = np.where(np.isnan(values), self.missing_left[at], values <= self.threshold[at])
-            below = np.where(left, self.left[at], self.right[at])
-            np.add.at(found, (of, asked), self.value[below] - self.value[at])
-            at = below
-        return found
+            left = (values <= self.threshold[at]) | (np.isnan(values) & self.missing_left[at])
+            at = children[2 * at + left]
+            places.append(begin + asked)
+            gains.append(gain[at])
+        # one sum in the order of the walk
+        found = np.bincount(np.concatenate(places), np.concatenate(gains), width * len(self.classes))
+        return found.reshape(len(self.classes), width)
+
+    @cached_property
+    def _walk(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What a walk needs of the nodes: features (nodes,), right and left children (2 nodes,), gains (nodes,).
+
+        The gain of a node is its value less that of its parent.
+        """
+        gain, inner = np.zeros_like(self.value), np.flatnonzero(self.feature != LEAF)
+        for side in (self.left, self.right):
+            gain[side[inner]] = self.value[side[inner]] - self.value[inner]
+        children = np.stack([self.right, self.left], axis=1).ravel()
+        return self.feature.astype(np.intp), children.astype(np.intp), gain
 
     @classmethod
     def read(cls, file: Path) -> Trees:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ import numpy as np
 
 from plateau_doctor import places
 from plateau_doctor.facts import Facts
-from plateau_doctor.facts.needs import was_logged
+from plateau_doctor.odds import log_sum, sums_without_each
 from plateau_doctor.trees import Trees
 
 __all__ = [
@@ -35,8 +35,6 @@ __all__ = [
     "Terms",
     "Weights",
     "level_of",
-    "log_sum",
-    "probability",
     "shipped",
     "told",
 ]
@@ -141,7 +139,8 @@ class Judged:
         sick: Log-odds of all causes together against a sound run.
         against_sound: Cause -> log-odds against a sound run, by which causes are ranked.
         log_odds: Cause -> calibrated log-odds of having it.
-        shares: Cause -> fact -> its share of them.
+        facts: The facts that were asked.
+        shares: Cause -> the share of each of these facts in them, (facts,).
         others: Cause -> share of what the other causes explain; never above 0.
         terms: Cause -> its calibration.
     """
@@ -150,9 +149,14 @@ class Judged:
     sick: float
     against_sound: Mapping[str, float]
     log_odds: Mapping[str, float]
-    shares: Mapping[str, Mapping[str, float]]
+    facts: tuple[str, ...]
+    shares: Mapping[str, np.ndarray]
     others: Mapping[str, float]
     terms: Mapping[str, Terms]
+
+    def shares_of(self, cause: str) -> dict[str, float]:
+        """Return fact -> its share of the log-odds of a cause, without those that have none."""
+        return {fact: v for fact, v in zip(self.facts, self.shares[cause].tolist(), strict=True) if v}
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,16 +194,16 @@ class Weights:
         shares = shares[:-1] - shares[-1]  # against a sound run
         causes = trees.classes[:-1]
         sums = shares.sum(axis=1) + [beside.get(cause, 0.0) for cause in causes]
+        besides = sums_without_each(sums)
         log_odds, parts, rest = {}, {}, {}
         for k, cause in enumerate(causes):
             if cause in terms and cause in by_words:
-                one, others = terms[cause], log_sum([0.0, *np.delete(sums, k)])
+                one, others = terms[cause], besides[k]
                 log_odds[cause] = one.log_odds(float(sums[k]), others, by_words[cause])
-                weighed = (one.own + one.among) * shares[k]
-                parts[cause] = {fact: float(v) for fact, v in zip(trees.features, weighed, strict=False) if v}
+                parts[cause] = (one.own + one.among) * shares[k, :-1]  # the last one is the base
                 rest[cause] = -one.among * others
         margins = dict(zip(causes, map(float, sums), strict=True))
-        return Judged(name, log_sum(sums), margins, log_odds, parts, rest, terms)
+        return Judged(name, log_sum(sums), margins, log_odds, trees.features, parts, rest, terms)
 
     @classmethod
     def read(cls, folder: Path) -> Weights:
@@ -260,27 +264,13 @@ class _TreesOf(Mapping[str, Trees]):
 
 def level_of(facts: Facts) -> str:
     """Return the richest level all of whose logs a run has."""
-    return next(
-        (name for name, logs in LEVELS.items() if all(was_logged(facts.logged, log) for log in logs)), "loss"
-    )
+    return next((name for name, logs in LEVELS.items() if all(map(facts.was_logged, logs))), "loss")
 
 
 @cache
 def shipped() -> Weights:
     """Return the weights that ship with the package."""
     return Weights.read(places.weights_folder())
-
-
-def probability(log_odds: float) -> float:
-    """Return the probability that log-odds stand for."""
-    return 1 / (1 + math.exp(-max(-700.0, min(700.0, log_odds))))
-
-
-def log_sum(log_odds: Sequence[float] | np.ndarray) -> float:
-    """Return the log-odds of several things together, each against the same other."""
-    values = np.asarray(log_odds, dtype=float)
-    most = float(values.max())
-    return most + math.log(float(np.exp(values - most).sum()))
 
 
 def _lines(value: object, depth: int, indent: int = 0) -> str:

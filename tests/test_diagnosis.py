@@ -8,8 +8,8 @@ import samples
 
 from plateau_doctor.condition import Condition
 from plateau_doctor.diagnosis import diagnose, named
-from plateau_doctor.examination import _headline
 from plateau_doctor.facts import Facts
+from plateau_doctor.headline import headline
 from plateau_doctor.missing import candidates, missing_logs
 from plateau_doctor.plateau import State
 from plateau_doctor.rule import Rule, Severity, Sign
@@ -97,7 +97,8 @@ def test_no_probability_is_told_before_it_was_calibrated() -> None:
         ("improving", "note", 0.4, False, ""),  # the fit alone, of a run that goes well: no headline
         ("improving", "warning", 0.7, True, ": many labels"),
         ("improving", "warning", 0.4, True, "; perhaps: many labels"),
-        ("plateaued", "note", 0.7, False, ": many labels"),
+        ("plateaued", "note", 0.7, False, "; perhaps: many labels"),
+        ("plateaued", "warning", 0.7, True, ": many labels"),
         ("plateaued", "note", 0.4, False, "; perhaps: many labels"),
     ],
 )
@@ -107,6 +108,6 @@ def test_a_headline_claims_no_more_than_is_likely(
     one = samples.diagnosis("label_noise", says="Many labels look wrong.", severity=severity, backed=backed)
     one = dataclasses.replace(one, probability=probability, calibrated=True)
     facts = Facts(samples.stuck().run)
-    told = _headline(facts, state, (), (one,))
+    told = headline(facts, state, (), (one,))
     assert told.endswith(f"{says} look wrong.") if "labels" in says else "labels" not in told
     assert ("perhaps" in told) == ("perhaps" in says)

@@ -11,6 +11,7 @@ import math
 import pkgutil
 from collections.abc import Iterator, Mapping
 from functools import cache
+from typing import Any
 
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.needs import BESIDE, was_logged
@@ -29,9 +30,9 @@ class Facts(Mapping[str, Value]):
     """
 
     def __init__(
-        self, run: Run, siblings: Siblings | None = None, beside: Mapping[str, Value] | None = None
+        self, run: Run | Logged, siblings: Siblings | None = None, beside: Mapping[str, Value] | None = None
     ) -> None:
-        self.logged = Logged(run, siblings)
+        self.logged = Logged.of(run).among(siblings)
         self._known = known_facts()
         self._values: dict[str, Value] = {name: _clean(value) for name, value in (beside or {}).items()}
         self._logged: dict[str, bool] = {} if beside is None else {BESIDE: True}
@@ -43,6 +44,13 @@ class Facts(Mapping[str, Value]):
             value = self._values[name] = _clean(self._known[name].compute(self.logged))
             return value
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a fact; one that is not known by name is None, or `default`."""
+        try:
+            return self._values[name]  # rules ask for each of them many times
+        except KeyError:
+            return self[name] if name in self._known else default
+
     def missing(self, name: str) -> str | None:
         """Return what must be logged for a fact that is None, or None where nothing is missing.
 
@@ -51,9 +59,21 @@ class Facts(Mapping[str, Value]):
         if self[name] is not None:
             return None
         need = self._known[name].needs
+        return None if self.was_logged(need) else need
+
+    def was_logged(self, need: str) -> bool:
+        """Whether the run logged what `need` (a key of NEEDS, or BESIDE) stands for."""
         if need not in self._logged:
             self._logged[need] = was_logged(self.logged, need)
-        return None if self._logged[need] else need
+        return self._logged[need]
+
+    def lacks(self) -> tuple[str, ...]:
+        """Return the kinds of log that were not logged and leave a fact unknown."""
+        return tuple(
+            need
+            for need, names in _by_need().items()
+            if not self.was_logged(need) and any(self[name] is None for name in names)
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)
@@ -68,6 +88,15 @@ def known_facts() -> Mapping[str, Fact]:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     return dict(sorted(REGISTRY.items()))
+
+
+@cache
+def _by_need() -> Mapping[str, tuple[str, ...]]:
+    """Return kind of log -> the facts that need it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, one in known_facts().items():
+        found[one.needs] = (*found.get(one.needs, ()), name)
+    return found
 
 
 def _clean(value: Value) -> Value:

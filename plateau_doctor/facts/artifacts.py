@@ -7,6 +7,7 @@ import numpy as np
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import LOSSES
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.series import share_of
 
 MOST_DIGITS = 8
 
@@ -15,7 +16,7 @@ MOST_DIGITS = 8
 def repeats(logged: Logged, series: str) -> Value:
     """Share of points that equal the one before to the last digit."""
     curve = logged.curve(series)
-    return None if curve is None else float(np.mean(np.diff(curve.values) == 0))
+    return None if curve is None else share_of(np.diff(curve.values) == 0)
 
 
 @fact("zeros", "share of points", "{series}", *LOSSES)
@@ -26,7 +27,7 @@ def zeros(logged: Logged, series: str) -> Value:
         return None
     exact = curve.values == 0
     stays = bool(exact[-1]) and bool(exact[int(np.argmax(exact)) :].all())
-    return 0.0 if stays else float(np.mean(exact))
+    return 0.0 if stays else share_of(exact)
 
 
 @fact("grain", "share of the late range", "{series}", *LOSSES)
@@ -56,15 +57,15 @@ def _rounded(values: np.ndarray, digits: int) -> bool:
 @fact("log.restarts", "count", "train_loss")
 def restarts(logged: Logged, _: str) -> Value:
     """How often the log went back to an earlier step: a resumed run, or two runs in one file."""
-    rows = logged.rows("train_loss")
-    return float(rows["segment"].max()) if len(rows) else None
+    segment = logged.column("segment", logged.tags_of("train_loss"))
+    return float(segment.max()) if len(segment) else None
 
 
 @fact("log.rewound", "share of points", "train_loss")
 def rewound(logged: Logged, _: str) -> Value:
     """Share of the training loss that a later stretch wrote again."""
-    rows = logged.rows("train_loss")
-    return float(np.mean(~rows["live"].to_numpy(dtype=bool))) if len(rows) else None
+    live = logged.column("live", logged.tags_of("train_loss"))
+    return share_of(~live) if len(live) else None
 
 
 @fact("crowded", "share of steps", "{series}", *LOSSES)
@@ -76,13 +77,13 @@ def crowded(logged: Logged, series: str) -> Value:
     curve = logged.curve(series)
     if curve is None:
         return None
-    rows = logged.tags[curve.tag]
-    steps, values = rows["step"].to_numpy(), rows["value"].to_numpy()
+    rows = logged.columns(curve.tag)
+    steps, values = rows["step"], rows["value"]
     if (np.diff(steps) > 0).all():
         return 0.0
-    kept = rows["live"].to_numpy(dtype=bool) & np.isfinite(values)
+    kept = rows["live"] & np.isfinite(values)
     order = np.lexsort((values[kept], steps[kept]))
     steps, values = steps[kept][order], values[kept][order]
     starts = np.flatnonzero(np.diff(steps, prepend=np.nan) != 0)
     ends = np.append(starts[1:], len(steps)) - 1
-    return float(np.mean(values[ends] > values[starts]))
+    return share_of(values[ends] > values[starts])

@@ -10,6 +10,7 @@ import numpy as np
 
 from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.series import median, share_of
 
 FEWEST_EPOCHS, FEWEST_A_EPOCH = 4, 3
 MOST_PLACES = 24
@@ -143,9 +144,9 @@ def _folded(logged: Logged) -> tuple[np.ndarray, np.ndarray, int] | None:
     centers = np.flatnonzero(known) + 0.5
     scatter = values - np.interp(epochs.number + epochs.phase, centers, middles[known])
     if not positive:
-        scatter = scatter / max(float(np.median(np.abs(values))), 1e-12)
+        scatter = scatter / max(median(np.abs(values)), 1e-12)
     kept = epochs.number >= (1 if epochs.number[-1] >= 5 else 0)  # the first epoch falls by itself
-    spread = 1.4826 * float(np.median(np.abs(scatter[kept])))
+    spread = 1.4826 * median(np.abs(scatter[kept]))
     scatter = np.clip(scatter, -6 * spread, 6 * spread) if spread > 0 else scatter
     places = int(min(MOST_PLACES, max(2, kept.sum() // 8), max(2, math.ceil(len(kept) / len(middles)) * 2)))
     place = np.minimum((epochs.phase * places).astype(int), places - 1)
@@ -207,8 +208,8 @@ def _detrended(values: np.ndarray) -> np.ndarray:
     sums = np.cumsum(np.concatenate([[0.0], values - values.mean()]))
     trend = (sums[width:] - sums[:-width]) / width + values.mean()
     rough = values[width // 2 : len(values) - width // 2] - trend
-    rough = rough - np.median(rough)
-    spread = 1.4826 * float(np.median(np.abs(rough)))
+    rough = rough - median(rough)
+    spread = 1.4826 * median(np.abs(rough))
     return np.asarray(np.clip(rough, -6 * spread, 6 * spread)) if spread > 0 else rough
 
 
@@ -219,8 +220,8 @@ def noise(logged: Logged, _: str) -> Value:
     if fine is None or not isinstance(often, float) or often < 2 or len(fine.values) < 12:
         return None
     half = fine.values[len(fine.values) // 2 :]
-    level = abs(float(np.median(half)))
-    return float(1.4826 * np.median(np.abs(np.diff(half))) / math.sqrt(2)) / level if level > 0 else None
+    level = abs(median(half))
+    return 1.4826 * median(np.abs(np.diff(half))) / math.sqrt(2) / level if level > 0 else None
 
 
 @fact("batches.memory", "correlation", "train_loss")
@@ -264,15 +265,15 @@ def calming(logged: Logged, _: str) -> Value:
 def _fading(values: np.ndarray, place: np.ndarray) -> float | None:
     """Return minus the slope of log roughness over log place; `values` and `place` of shape (n,)."""
     bends = values[2:] - 2 * values[1:-1] + values[:-2]
-    turns = float(np.mean(bends[1:] * bends[:-1] < 0)) if len(bends) > 1 else 0.0
+    turns = share_of(bends[1:] * bends[:-1] < 0) if len(bends) > 1 else 0.0
     level = np.maximum(np.abs(values[1:-1]), 1e-12)
     inside = (place[2:] > place[1:-1]) & (place[1:-1] > place[:-2]) & (place[:-2] > 1)
     rough, at = np.abs(bends / level)[inside], place[1:-1][inside].astype(float)
-    if turns < 0.4 or len(rough) < 24 or np.median(rough) < 1e-7 or np.ptp(np.log(at)) < 1:
+    if turns < 0.4 or len(rough) < 24 or median(rough) < 1e-7 or np.ptp(np.log(at)) < 1:
         return None
     edges = np.exp(np.linspace(np.log(at.min()), np.log(at.max() + 1), 7))
     groups = [(np.log((a * b) ** 0.5), rough[(at >= a) & (at < b)]) for a, b in itertools.pairwise(edges)]
-    points = [(x, math.log(m)) for x, g in groups if len(g) >= 3 and (m := float(np.median(g))) > 0]
+    points = [(x, math.log(m)) for x, g in groups if len(g) >= 3 and (m := median(g)) > 0]
     if len(points) < 3:
         return None
     return -float(np.polyfit([x for x, _ in points], [y for _, y in points], 1)[0])
@@ -288,6 +289,6 @@ def last_short(logged: Logged, _: str) -> Value:
     if epochs is None or len(epochs.values) < 5 * (epochs.number[-1] + 1):
         return None
     ends = np.flatnonzero(np.diff(epochs.number, append=epochs.number[-1] + 1))[:-1]
-    middles = [float(np.median(epochs.values[epochs.number == epochs.number[end]])) for end in ends]
+    middles = [median(epochs.values[epochs.number == epochs.number[end]]) for end in ends]
     ratios = [epochs.values[end] / middle for end, middle in zip(ends, middles, strict=True) if middle > 0]
-    return float(np.median(ratios)) if ratios else None
+    return median(np.array(ratios)) if ratios else None

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from plateau_doctor.facts.gap import shares
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import classes_of
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import median
+from plateau_doctor.series import median, share_of
 
 
 @fact("classes.count", "classes", "classes")
@@ -24,8 +23,8 @@ def majority(logged: Logged, _: str) -> Value:
     logged_share = logged.setting("majority_share", "class_share_max")
     if logged_share is not None:
         return logged_share
-    found = [rows for tag, rows in logged.tags_of("other").items() if "majority_share" in tag]
-    return float(found[-1]["value"].to_numpy()[-1]) if found else None
+    found = [tag for tag in logged.tags_of("other") if "majority_share" in tag]
+    return float(logged.columns(found[-1])["value"][-1]) if found else None
 
 
 @fact("classes.imbalance", "ratio", "majority_share")
@@ -43,14 +42,14 @@ def above_majority(logged: Logged, _: str) -> Value:
     if share is None or curve is None or curve.sign > 0:
         return None
     values = shares(curve)
-    return float(np.median(values[-max(2, len(values) // 8) :])) - float(share)
+    return median(values[-max(2, len(values) // 8) :]) - float(share)
 
 
 @fact("classes.missed", "share of classes", "class_metrics")
 def missed(logged: Logged, _: str) -> Value:
     """Share of classes with a recall (or other class metric) below 0.1 at the end of the run."""
     ends = _ends(logged)
-    return None if ends is None else float(np.mean(ends < 0.1))
+    return None if ends is None else share_of(ends < 0.1)
 
 
 @fact("classes.worst", "share", "class_metrics")
@@ -72,7 +71,7 @@ def uneven(logged: Logged, _: str) -> Value:
     """Accuracy minus the mean over classes (balanced accuracy or macro F1) at the end of the run."""
     names = {tag: tag.lower() for tag in logged.tags}
     chosen = [
-        logged.tags[tag]
+        tag
         for tag, name in names.items()
         if ("balanced_acc" in name or "macro" in name) and "train" not in name
     ]
@@ -80,15 +79,15 @@ def uneven(logged: Logged, _: str) -> Value:
     if not chosen or curve is None or curve.sign > 0:
         return None
     values = shares(curve)
-    even = pd.concat(chosen).sort_index(kind="stable")["value"].to_numpy(dtype=float)
+    even = logged.column("value", chosen)
     tail = even[-max(1, len(even) // 8) :]
-    return float(np.median(values[-max(2, len(values) // 8) :]) - np.median(tail))
+    return median(values[-max(2, len(values) // 8) :]) - median(tail)
 
 
 def _ends(logged: Logged) -> np.ndarray | None:
     ends = []
-    for rows in logged.tags_of("class_metric").values():
-        levels = rows["value"].to_numpy()[rows["live"].to_numpy(dtype=bool)]
+    for rows in map(logged.columns, logged.tags_of("class_metric")):
+        levels = rows["value"][rows["live"]]
         levels = levels[np.isfinite(levels)]
         if len(levels):
             ends.append(median(levels[-3:]))

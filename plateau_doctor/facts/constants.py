@@ -11,7 +11,7 @@ from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import LOSSES, classes_of, guess_of, last_level
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.roles import words_of
-from plateau_doctor.series import Curve
+from plateau_doctor.series import Curve, median, share_of
 
 CLIPS = {
     "-ln of the smallest float32 (Caffe)": 87.3365,
@@ -56,7 +56,7 @@ def per_error(logged: Logged, series: str) -> Value:
     curve, accuracy = logged.curve(series), accuracy_of(logged, series)
     if curve is None or accuracy is None:
         return None
-    wrong = 1 - float(np.median(accuracy[1][-max(2, len(accuracy[1]) // 8) :]))
+    wrong = 1 - median(accuracy[1][-max(2, len(accuracy[1]) // 8) :])
     return last_level(curve) / wrong if wrong > 0.02 else None
 
 
@@ -90,7 +90,7 @@ def from_squashed(logged: Logged, series: str) -> Value:
     curve, accuracy, classes = logged.curve(series), accuracy_of(logged, series), classes_of(logged)
     if curve is None or accuracy is None or classes is None or classes < 2:
         return None
-    wrong = 1 - float(np.median(accuracy[1][-max(2, len(accuracy[1]) // 8) :]))
+    wrong = 1 - median(accuracy[1][-max(2, len(accuracy[1]) // 8) :])
     return abs(last_level(curve) / (math.log(math.e + classes - 1) - 1 + wrong) - 1)
 
 
@@ -98,7 +98,7 @@ def from_squashed(logged: Logged, series: str) -> Value:
 def negative(logged: Logged, series: str) -> Value:
     """Share of points below 0, which no cross-entropy or squared error can be."""
     curve = logged.curve(series)
-    return None if curve is None else float(np.mean(curve.values < 0))
+    return None if curve is None else share_of(curve.values < 0)
 
 
 @fact("net.loss", "text", "loss_name")

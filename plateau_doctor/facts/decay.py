@@ -8,7 +8,7 @@ from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.loss import drop, first_level
 from plateau_doctor.facts.rate import budget
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import smooth
+from plateau_doctor.series import median, smooth
 
 
 @fact("rate.mean", "share of the peak", "learning_rate")
@@ -94,12 +94,12 @@ def shortfall(logged: Logged, _: str) -> Value:
         return None
     bins, cut, slope = parts
     promised = 1 - (1 - min(max(slope, 0.0), 0.9)) ** (len(bins) - cut)
-    level = float(np.median(bins[max(0, cut - 2) : cut]))
+    level = median(bins[max(0, cut - 2) : cut])
     return promised - (level - _end(bins)) / abs(level)
 
 
 def _end(bins: np.ndarray) -> float:
-    return float(np.median(bins[-(len(bins) // 8) :]))
+    return median(bins[-(len(bins) // 8) :])
 
 
 @remembered
@@ -120,7 +120,7 @@ def _around(logged: Logged) -> tuple[np.ndarray, int, float] | None:
     window = bins[max(0, cut - len(bins) // 8) : cut]
     places = np.arange(len(window)) - (len(window) - 1) / 2
     slope = -float(places @ window) / max(float(places @ places), 1e-12)
-    return bins, cut, slope / abs(float(np.median(window)))
+    return bins, cut, slope / abs(median(window))
 
 
 @fact("rate.payoff", "share of the budget", "grad_norm")

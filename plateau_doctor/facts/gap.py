@@ -97,7 +97,7 @@ def early(logged: Logged, _: str) -> Value:
     both = pair(logged)
     if both is None:
         return None
-    train, val = (float(np.median(one[: len(one) // 5])) for one in both)
+    train, val = (median(one[: len(one) // 5]) for one in both)
     return val / train if train > 0 else None
 
 
@@ -109,7 +109,7 @@ def opened(logged: Logged, _: str) -> Value:
         return None
     gap = both[1] - both[0]
     n = max(2, len(gap) // 8)
-    return float(np.median(gap[-n:]) - gap[int(np.argmin(both[1]))]) / abs(first_level(train))
+    return float(median(gap[-n:]) - gap[int(np.argmin(both[1]))]) / abs(first_level(train))
 
 
 @fact("gap.grew", "share of the first training level", "val_loss")
@@ -120,7 +120,7 @@ def grew(logged: Logged, _: str) -> Value:
         return None
     gap = both[1] - both[0]
     n = max(2, len(gap) // 8)
-    return float(np.median(gap[-n:]) - gap[round(start * (len(gap) - 1))]) / abs(first_level(train))
+    return float(median(gap[-n:]) - gap[round(start * (len(gap) - 1))]) / abs(first_level(train))
 
 
 @fact("gap.width", "share of the first training level", "val_loss")
@@ -141,7 +141,7 @@ def train_gain(logged: Logged, _: str) -> Value:
     train, val = both
     near = val <= val.min() + 0.03 * max(float(val[0] - val.min()), 0.0)
     start = int(np.argmax(near))
-    end = float(np.median(train[-max(2, len(train) // 8) :]))
+    end = median(train[-max(2, len(train) // 8) :])
     return (float(train[start]) - end) / max(abs(float(train[start])), 1e-12)
 
 
@@ -244,4 +244,4 @@ def lead_early(logged: Logged, _: str) -> Value:
     if train is None or val is None or train.sign > 0 or val.sign > 0 or not same_metrics(logged):
         return None
     begin = [curve.evenly(shares(curve))[: MOST_BINS // 4] for curve in (val, train)]
-    return float(np.median(begin[0]) - np.median(begin[1]))
+    return median(begin[0]) - median(begin[1])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import MOST_BINS
+from plateau_doctor.series import MOST_BINS, median
 
 TINY = 1e-30
 
@@ -55,14 +55,14 @@ def start(logged: Logged, _: str) -> Value:
 def early(logged: Logged, _: str) -> Value:
     """Global gradient norm early in the run, past its first steps: median from a twentieth to a fifth of it."""
     norms = _evenly(logged)
-    return None if norms is None else float(np.median(norms[len(norms) // 20 : len(norms) // 5]))
+    return None if norms is None else median(norms[len(norms) // 20 : len(norms) // 5])
 
 
 @fact("gradients.late", "norm", "grad_norm")
 def late(logged: Logged, _: str) -> Value:
     """Global gradient norm, median of the last quarter of the run."""
     norms = _evenly(logged)
-    return None if norms is None else float(np.median(norms[-(len(norms) // 4) :]))
+    return None if norms is None else median(norms[-(len(norms) // 4) :])
 
 
 @fact("gradients.kept", "ratio", "grad_norm")
@@ -85,18 +85,18 @@ def peak(logged: Logged, _: str) -> Value:
 def spike(logged: Logged, _: str) -> Value:
     """Largest global gradient norm over the median one."""
     norms = global_norms(logged)
-    return None if norms is None or np.median(norms) <= TINY else float(np.max(norms) / np.median(norms))
+    return None if norms is None or median(norms) <= TINY else float(np.max(norms) / median(norms))
 
 
 @fact("gradients.nonfinite", "count", "layer_gradients")
 def nonfinite(logged: Logged, _: str) -> Value:
     """Logged gradient norms that were NaN or Inf, and non-finite gradient elements that a recorder counted."""
-    counters = [rows for tag, rows in logged.tags.items() if tag.startswith("nonfinite/gradient")]
-    norms = [rows for role in ("grad_norm", "layer_grad_norm") for rows in logged.tags_of(role).values()]
+    counters = [tag for tag in logged.tags if tag.startswith("nonfinite/gradient")]
+    norms = [tag for role in ("grad_norm", "layer_grad_norm") for tag in logged.tags_of(role)]
     if not norms and logged.layers("gradient") is None:
         return None
-    lost = sum(float((~np.isfinite(rows["value"].to_numpy())).sum()) for rows in norms)
-    return lost + sum(float(rows["value"].sum()) for rows in counters)
+    lost = sum(float((~np.isfinite(logged.columns(tag)["value"])).sum()) for tag in norms)
+    return lost + sum(float(np.nansum(logged.columns(tag)["value"])) for tag in counters)
 
 
 @fact("gradients.zeros", "share", "gradient_histograms")

@@ -9,7 +9,7 @@ from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.loss import drop, first_level
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.roles import TEST, TRAIN, VALIDATION, words_of
-from plateau_doctor.series import noise_of
+from plateau_doctor.series import median, noise_of, share_of
 
 
 @remembered
@@ -62,7 +62,7 @@ def noise(logged: Logged, _: str) -> Value:
     train, val = logged.curve("train_loss"), logged.curve("val_loss")
     if train is None or val is None or len(val.bins) < 6 or len(train.bins) < 6:
         return None
-    levels = [abs(float(np.median(curve.bins))) for curve in (train, val)]
+    levels = [abs(median(curve.bins)) for curve in (train, val)]
     if min(levels) <= 0:
         return None
     calm, rough = noise_of(train.bins) / levels[0], noise_of(val.bins) / levels[1]
@@ -91,7 +91,7 @@ def same(logged: Logged, _: str) -> Value:
         return None
     at = np.minimum(np.searchsorted(train.steps, val.steps), len(train.steps) - 1)
     both = train.steps[at] == val.steps
-    return float(np.mean(train.values[at][both] == val.values[both])) if both.sum() >= 3 else None
+    return share_of(train.values[at][both] == val.values[both]) if both.sum() >= 3 else None
 
 
 @fact("gap.metric_always", "points", "val_metric")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, lru_cache, wraps
+from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -13,8 +15,8 @@ import pandas as pd
 from plateau_doctor.names import Setting
 from plateau_doctor.plateau import Plateau, find_plateaus
 from plateau_doctor.roles import layer_of
-from plateau_doctor.run import Run
-from plateau_doctor.series import Curve, curve_from, finest_curve, primary_curve
+from plateau_doctor.run import SCALAR_COLUMNS, Run, block_starts
+from plateau_doctor.series import Curve, curve_from, finest_curve, median, primary_curve
 from plateau_doctor.siblings import Siblings
 
 __all__ = ["Logged", "remembered"]
@@ -39,31 +41,44 @@ class Logged:
         self._curves: dict[str, Curve | None] = {}
         self._wides: dict[tuple[str, str], pd.DataFrame | None] = {}
         self._plateaus: dict[str, tuple[Plateau, ...]] = {}
-        self._rows: dict[str, pd.DataFrame] = {}
-        self.kept: dict[object, Any] = {}  # what `remembered` functions returned
+        self.kept: dict[object, Any] = {}  # what `remembered` functions returned; no siblings in it
 
-    @cached_property
-    def tags(self) -> dict[str, pd.DataFrame]:
-        """Each tag's rows of `scalars`, dead ones too, in the order logged."""
-        scalars = self.run.scalars
-        column = scalars["tag"].to_numpy(dtype=object)
-        starts = np.flatnonzero(np.append([True], column[1:] != column[:-1]))[: len(column)]
-        names = [str(tag) for tag in column[starts]]
-        if len(names) == len(set(names)):  # each tag's rows lie together: nothing needs to be copied
-            ends = [*starts[1:], len(column)][: len(starts)]
-            return {name: scalars.iloc[a:b] for name, a, b in zip(names, starts, ends, strict=True)}
-        return {str(tag): rows for tag, rows in scalars.groupby("tag", sort=False)}
+    @classmethod
+    def of(cls, run: Run | Logged) -> Logged:
+        """Return what a run logged, or that itself where it was looked at already."""
+        return run if isinstance(run, Logged) else cls(run)
 
-    def tags_of(self, role: str) -> dict[str, pd.DataFrame]:
-        """Return the rows of each tag that has a role, dead ones too."""
-        return {tag: self.tags[tag] for tag in self._by_role.get(role, ())}
+    def among(self, siblings: Siblings | None) -> Logged:
+        """Return the same with its siblings known; what was computed of the run alone stands."""
+        one = copy.copy(self)
+        one.siblings = siblings
+        return one
 
-    def rows(self, role: str) -> pd.DataFrame:
-        """Return the rows of `scalars` that have a role, dead ones too."""
-        if role not in self._rows:
-            parts = list(self.tags_of(role).values())
-            self._rows[role] = parts[0] if len(parts) == 1 else self._in_order(parts)
-        return self._rows[role]
+    @property
+    def tags(self) -> Collection[str]:
+        """All tags, in the order logged."""
+        return self._places
+
+    def rows(self, tag: str) -> pd.DataFrame:
+        """Return a tag's rows of `scalars`, dead ones too, in the order logged."""
+        return self.run.scalars.iloc[self._places[tag]]
+
+    def columns(self, tag: str) -> dict[str, np.ndarray]:
+        """Return the same of one tag as arrays by the names of the columns: no frame is made."""
+        places = self._places[tag]
+        return {name: values[places] for name, values in self._columns.items()}
+
+    def tags_of(self, role: str) -> Sequence[str]:
+        """Return the tags that have a role."""
+        return self._by_role.get(role, ())
+
+    def column(self, name: str, tags: Sequence[str]) -> np.ndarray:
+        """Return a column of all rows of some tags, dead ones too, in the order logged."""
+        values, every = self._columns[name], np.arange(len(self._columns[name]))
+        if len(tags) == 1:
+            return np.asarray(values[self._places[tags[0]]])
+        rows = np.concatenate([every[:0], *(every[self._places[tag]] for tag in tags)])
+        return np.asarray(values[np.sort(rows)])
 
     def curve(self, role: str) -> Curve | None:
         """Return the curve of a role with at least three points, else None.
@@ -138,7 +153,7 @@ class Logged:
         if curve is None or fine is None or 2 * len(curve.steps) > len(fine.steps):
             return None
         gaps = np.diff(curve.steps)
-        return float(np.median(gaps)) if np.ptp(gaps) <= 0.02 * np.median(gaps) else None
+        return median(gaps) if np.ptp(gaps) <= 0.02 * median(gaps) else None
 
     def setting(self, *names: str) -> float | None:
         """Return the first of these settings that is a number; names are compared by their letters alone."""
@@ -180,27 +195,45 @@ class Logged:
         return {_letters_of(key): value for key, value in self.run.settings.items()}
 
     @cached_property
+    def _columns(self) -> dict[str, np.ndarray]:
+        """The columns of `scalars`."""
+        return {name: self.run.scalars[name].to_numpy() for name in SCALAR_COLUMNS}
+
+    @cached_property
+    def _places(self) -> dict[str, slice | np.ndarray]:
+        """The rows of each tag, in the order logged."""
+        column = self._columns["tag"]
+        starts = block_starts(column)
+        names = [str(tag) for tag in column[starts]]
+        if len(names) == len(set(names)):  # each tag's rows lie together: nothing needs to be copied
+            ends = [*starts[1:].tolist(), len(column)][: len(starts)]
+            return dict(zip(names, map(slice, starts.tolist(), ends), strict=True))
+        codes, tags = pd.factorize(column)
+        order = np.argsort(codes, kind="stable")
+        cuts = np.searchsorted(codes[order], np.arange(len(tags) + 1)).tolist()
+        return {str(tag): order[a:b] for tag, (a, b) in zip(tags, pairwise(cuts), strict=True)}
+
+    @cached_property
     def _by_role(self) -> dict[str, list[str]]:
         """The tags of each role."""
         found: dict[str, list[str]] = {}
-        for tag, rows in self.tags.items():
-            found.setdefault(str(rows["role"].iat[0]), []).append(tag)
+        for tag, places in self._places.items():
+            found.setdefault(str(self._columns["role"][places][0]), []).append(tag)
         return found
 
-    def _in_order(self, parts: list[pd.DataFrame]) -> pd.DataFrame:
-        return pd.concat(parts).sort_index(kind="stable") if parts else self.run.scalars.iloc[:0]
-
-    def _live(self, role: str) -> dict[str, pd.DataFrame]:
+    def _live(self, role: str) -> dict[str, dict[str, np.ndarray]]:
         """Return the live rows of each tag that has a role and any."""
         found = {}
-        for tag, rows in self.tags_of(role).items():
-            live = rows["live"].to_numpy(dtype=bool)
+        for tag in self.tags_of(role):
+            rows = self.columns(tag)
+            live = rows["live"]
             if live.any():
-                found[tag] = rows if live.all() else rows[live]
+                found[tag] = rows if live.all() else {name: values[live] for name, values in rows.items()}
         return found
 
     def _layers(self, kind: str) -> pd.DataFrame | None:
-        rows = self.rows(LAYERED[kind])
+        parts = [self.rows(tag) for tag in self.tags_of(LAYERED[kind])]
+        rows = pd.concat(parts).sort_index(kind="stable") if parts else self.run.scalars.iloc[:0]
         if len(rows) and not (rows := rows[rows["live"]]).empty:
             layers = {tag: layer_of(tag) or tag for tag in rows["tag"].unique()}
             return _wide(rows.assign(layer=rows["tag"].map(layers)), "value")

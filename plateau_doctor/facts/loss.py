@@ -8,9 +8,9 @@ import numpy as np
 
 from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.plateau import CONVERGED_DROP, state_of
+from plateau_doctor.plateau import CONVERGED_DROP, State, state_of
 from plateau_doctor.roles import words_of
-from plateau_doctor.series import Curve, median, noise_of, smooth
+from plateau_doctor.series import Curve, median, noise_of, share_of, smooth
 
 LOSSES = ("train_loss", "val_loss")
 OF_REGIONS = frozenset({"iou", "miou", "jaccard", "dice", "ap", "map", "map50", "bbox", "segm"})
@@ -18,12 +18,12 @@ OF_REGIONS = frozenset({"iou", "miou", "jaccard", "dice", "ap", "map", "map50", 
 
 def first_level(curve: Curve) -> float:
     """Return the level of the first 5 % of a curve, at least one bin."""
-    return median(curve.bins[: max(1, round(len(curve.bins) * 0.05))])
+    return curve.first_level
 
 
 def last_level(curve: Curve) -> float:
     """Return the level of the last eighth of a curve, at least two bins."""
-    return median(curve.bins[-max(2, len(curve.bins) // 8) :])
+    return curve.last_level
 
 
 def late(curve: Curve) -> np.ndarray:
@@ -34,6 +34,11 @@ def late(curve: Curve) -> np.ndarray:
 @fact("state.name", "text", "train_loss")
 def state_name(logged: Logged, _: str) -> Value:
     """State of the run by its primary series: improving, plateaued, converged, diverged, too_short ..."""
+    return _state(logged)
+
+
+@remembered
+def _state(logged: Logged) -> State:
     lost = nonfinite(logged, "train_loss")
     if isinstance(lost, float) and lost >= 0.5:
         return "diverged"
@@ -94,7 +99,7 @@ def zigzag(logged: Logged, series: str) -> Value:
     if curve is None or len(late(curve)) < 5:
         return None
     steps = np.sign(np.diff(late(curve)))
-    return float(np.mean(steps[1:] * steps[:-1] < 0))
+    return share_of(steps[1:] * steps[:-1] < 0)
 
 
 @fact("swing", "share of the level", "{series}", *LOSSES)
@@ -103,7 +108,7 @@ def swing(logged: Logged, series: str) -> Value:
     curve = logged.curve(series)
     if curve is None or len(curve.bins) < 6 or last_level(curve) == 0:
         return None
-    rough = float(np.median(np.abs(np.diff(late(curve))))) * 1.4826 / math.sqrt(2)
+    rough = median(np.abs(np.diff(late(curve)))) * 1.4826 / math.sqrt(2)
     return rough / abs(last_level(curve))
 
 
@@ -142,7 +147,7 @@ def spikes(logged: Logged, series: str) -> Value:
     if curve is None or len(curve.bins) < 8:
         return None
     calm = smooth(curve.bins, 5)
-    return float(np.mean(curve.bins - calm > np.maximum(6 * curve.noise, 0.1 * np.abs(calm))))
+    return share_of(curve.bins - calm > np.maximum(6 * curve.noise, 0.1 * np.abs(calm)))
 
 
 @fact("flat", "share of the run", "{series}", *LOSSES)
@@ -163,7 +168,7 @@ def steadiness(logged: Logged, series: str) -> Value:
     if curve is None or len(curve.bins) < 6:
         return None
     n = len(curve.bins)
-    middle = float(np.median(curve.bins[n // 2 - max(1, n // 16) : n // 2 + max(1, n // 16)]))
+    middle = median(curve.bins[n // 2 - max(1, n // 16) : n // 2 + max(1, n // 16)])
     early, later = first_level(curve) - middle, middle - last_level(curve)
     return later / early if early > 4 * curve.noise / math.sqrt(max(1, n // 8)) and early > 0 else None
 
@@ -175,9 +180,8 @@ def end_gain(logged: Logged, series: str) -> Value:
     if curve is None or len(curve.bins) < 8 or first_level(curve) == 0:
         return None
     n = len(curve.bins)
-    return float(np.median(curve.bins[n // 2 : 3 * n // 4]) - np.median(curve.bins[3 * n // 4 :])) / abs(
-        first_level(curve)
-    )
+    gain = median(curve.bins[n // 2 : 3 * n // 4]) - median(curve.bins[3 * n // 4 :])
+    return gain / abs(first_level(curve))
 
 
 @fact("trend", "noise widths", "{series}", *LOSSES)
@@ -190,7 +194,7 @@ def trend(logged: Logged, series: str) -> Value:
     if curve is None or len(curve.bins) < 12:
         return None
     n = len(curve.bins)
-    gain = float(np.median(curve.bins[n // 2 : 3 * n // 4]) - np.median(curve.bins[3 * n // 4 :]))
+    gain = median(curve.bins[n // 2 : 3 * n // 4]) - median(curve.bins[3 * n // 4 :])
     return gain / max(noise_of(late(curve)), 1e-4 * abs(last_level(curve)), 1e-12)
 
 
@@ -199,8 +203,8 @@ def nonfinite(logged: Logged, series: str) -> Value:
     """Share of logged points that were NaN or Inf."""
     curve = logged.curve(series)
     if curve is None:
-        rows = logged.rows(series)
-        return None if rows.empty else float(np.mean(~np.isfinite(rows["value"].to_numpy())))
+        values = logged.column("value", logged.tags_of(series))
+        return share_of(~np.isfinite(values)) if len(values) else None
     return curve.lost[0] / max(1, curve.lost[0] + len(curve.values))
 
 

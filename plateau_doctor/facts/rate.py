@@ -7,6 +7,7 @@ import numpy as np
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import first_level
 from plateau_doctor.facts.registry import Value, fact
+from plateau_doctor.series import median
 
 ADAPTIVE = ("adam", "rmsprop", "adagrad", "lamb", "lion", "adafactor", "nadam")
 
@@ -14,8 +15,8 @@ ADAPTIVE = ("adam", "rmsprop", "adagrad", "lamb", "lion", "adafactor", "nadam")
 def peak_rate(logged: Logged) -> float | None:
     """Return the highest learning rate: from its curve, a single logged value, or the settings."""
     chosen = logged.any_curve("learning_rate")
-    rows = logged.rows("learning_rate") if chosen is None else logged.tags_of("learning_rate")[chosen.tag]
-    values = rows["value"].to_numpy()
+    tags = logged.tags_of("learning_rate")
+    values = logged.column("value", tags if chosen is None else [chosen.tag])
     finite = values[np.isfinite(values)]
     if len(finite):
         return float(finite.max())
@@ -66,10 +67,8 @@ def response(logged: Logged, _: str) -> Value:
     n = max(2, len(train.bins) // 8)
     if falls[cut - 1] > 0.5 or cut <= n or cut > len(train.bins) - n:
         return None
-    before = float(
-        np.median(train.bins[max(0, cut - 2 * n) : cut - n]) - np.median(train.bins[cut - n : cut])
-    )
-    after = float(np.median(train.bins[cut - n : cut]) - np.median(train.bins[cut : cut + n]))
+    before = median(train.bins[max(0, cut - 2 * n) : cut - n]) - median(train.bins[cut - n : cut])
+    after = median(train.bins[cut - n : cut]) - median(train.bins[cut : cut + n])
     return after / max(before, 0.002 * abs(first_level(train)), train.noise / 2)
 
 

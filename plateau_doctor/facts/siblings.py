@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import first_level, last_level, state_name
@@ -20,15 +21,14 @@ from plateau_doctor.summary import Seeds, Summary, of_one_scale
 
 __all__ = ["find_siblings", "siblings_of", "summary_of", "told_by"]
 
-_NO_RUN = Run("", "", "", scalar_frame([]))
 
-
-def find_siblings(runs: Sequence[Run]) -> dict[int, Siblings]:
+def find_siblings(runs: Sequence[Run | Logged]) -> dict[int, Siblings]:
     """Return what each run knows of its siblings, by its place in `runs`; runs without any are left out.
 
     Curves are looked at only where runs lie together, once for each run.
     """
-    return siblings_of([place_of(run) for run in runs], lambda i: summary_of(Logged(runs[i])))
+    seen = [Logged.of(run) for run in runs]
+    return siblings_of([place_of(one.run) for one in seen], lambda i: summary_of(seen[i]))
 
 
 def siblings_of(places: Sequence[Place], summary: Callable[[int], Summary]) -> dict[int, Siblings]:
@@ -45,8 +45,13 @@ def siblings_of(places: Sequence[Place], summary: Callable[[int], Summary]) -> d
 
 def told_by(siblings: Siblings) -> dict[str, Value]:
     """Return the facts that a run's siblings tell, by name: all that has to be known of them to diagnose the run."""
-    logged = Logged(_NO_RUN, siblings)  # these facts look at nothing but the siblings
+    logged = Logged(_no_run(), siblings)  # these facts look at nothing but the siblings
     return {name: one.compute(logged) for name, one in REGISTRY.items() if one.needs == BESIDE}
+
+
+@cache
+def _no_run() -> Run:
+    return Run("", "", "", scalar_frame([]))
 
 
 def summary_of(logged: Logged) -> Summary:

@@ -10,7 +10,7 @@ import pandas as pd
 from plateau_doctor.facts.logged import Logged, remembered
 from plateau_doctor.facts.loss import first_level, guess_of
 from plateau_doctor.facts.registry import Value, fact
-from plateau_doctor.series import Curve, smooth
+from plateau_doctor.series import Curve, median, smooth
 
 LEFT = 0.1  # a shelf ends where the loss has lost this share of all it will lose
 
@@ -187,7 +187,7 @@ def weights_gain(logged: Logged, _: str) -> Value:
     He's and Glorot's draws give 0.1 to 4 for most shapes (the variance is 2 or 1 over the inputs of a unit).
     """
     gains = _gains(logged)
-    return None if gains is None else float(np.median(gains))
+    return None if gains is None else median(gains)
 
 
 @fact("start.weights_uneven", "ratio", "weight_histograms")

@@ -25,19 +25,19 @@ EPOCHS = ("epoch", "epochs", "ep", "current_epoch", "epoch_num")
 CLOCKS = ("wall time", "wall_time", "timestamp", "_timestamp")
 
 
-def curves(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+def curves(table: Mapping[str, np.ndarray]) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the `scalars` frame (see Run) of a table, one row a cell that was logged and is not `BLANK`.
 
     Its roles are filled in, and the reasons for them come second.
     """
     columns: dict[str, Column] = {}
-    every = np.arange(len(table))
-    for name in table.columns:
-        values = table[name].to_numpy(dtype=float)
+    size = len(next(iter(table.values()), ()))
+    every = np.arange(size)
+    for name, values in table.items():
         there = values != BLANK
         logged = every if there.all() else np.flatnonzero(there)
-        columns[str(name)] = (logged, values if logged is every else values[logged])
-    scalars, counts = _scalars(columns, len(table))
+        columns[name] = (logged, values if logged is every else values[logged])
+    scalars, counts = _scalars(columns, size)
     roles = roles_of(list(counts))
     role = _blocks([roles[name][0] for name in counts], list(counts.values()))
     scalars["role"] = pd.Series(role, dtype="object", copy=False)

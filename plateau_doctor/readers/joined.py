@@ -50,6 +50,8 @@ def joined(runs: Iterable[Run]) -> list[Run]:
     Two logs are one run when a loss of both has the same values (to 1e-4, nine in ten, at least three points).
     """
     runs = list(runs)
+    if len(runs) < 2:
+        return runs
     together = Counter(map(_folder, runs))
     losses: list[Losses] = [losses_of(run) if together[_folder(run)] > 1 else {} for run in runs]
     sketches = [sketch_of(run, held) for run, held in zip(runs, losses, strict=True)]

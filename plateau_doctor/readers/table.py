@@ -25,6 +25,7 @@ __all__ = ["NAME", "ORDER", "read", "sniff"]
 
 NAME = "csv"
 ORDER = 90  # asked last: nearly every text has lines
+Table = dict[str, np.ndarray]  # equally long columns of numbers by name
 SEPARATORS = (",", ";", "\t", "|")
 MOST_COLUMNS = 20_000
 MOST_TRIALS = 1_000
@@ -92,7 +93,7 @@ def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
             yield Run(full, str(path), NAME, one, problems=said, reasons=own)
 
 
-def _plain_table(content: bytes) -> pd.DataFrame | None:
+def _plain_table(content: bytes) -> Table | None:
     """Return the table of an ASCII file of one line of names and else nothing but numbers; None for any other."""
     head = content[:HEAD]
     lines = head.splitlines()
@@ -107,15 +108,14 @@ def _plain_table(content: bytes) -> pd.DataFrame | None:
     if columns is None:
         return None
     written = [~np.isnan(values) for values in columns]
-    kept = {
+    return {
         name: values if there.all() else np.where(there, values, BLANK)
         for name, values, there in zip(header, columns, written, strict=True)
         if name and there.any()
     }
-    return pd.DataFrame(kept, copy=False)
 
 
-def _any_table(path: Path, content: bytes) -> tuple[pd.DataFrame | None, list[Problem]]:
+def _any_table(path: Path, content: bytes) -> tuple[Table | None, list[Problem]]:
     text = _text(content)
     if text is None:
         return None, [Problem(str(path), "not a training log", "binary content")]
@@ -129,7 +129,7 @@ def _any_table(path: Path, content: bytes) -> tuple[pd.DataFrame | None, list[Pr
     return table, problems
 
 
-def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
+def _table(path: Path, text: str) -> tuple[Table | None, list[Problem]]:
     """Return the numbers of a table, one float column for each that has any, and what was not a number."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
@@ -161,7 +161,7 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
         problems.append(Problem(str(path), "cut within a cell", why))
     width = len(header)
     columns = zip(*((row + [""] * width)[:width] for row in body), strict=True)
-    kept: dict[str, np.ndarray] = {}
+    kept: Table = {}
     for place, (name, cells) in enumerate(zip(header, columns, strict=False)):
         column, bad = _numbers(cells, comma=separator != ",")
         if column is not None and name:
@@ -174,7 +174,7 @@ def _table(path: Path, text: str) -> tuple[pd.DataFrame | None, list[Problem]]:
             left = "" if column is not None else "; the column is left out"
             what = f"{len(bad)} cells of {clipped(name)!r} are no numbers{left}"
             problems.append(Problem(str(path), what, first))
-    return pd.DataFrame(kept), problems
+    return kept, problems
 
 
 def _header(cells: Sequence[str]) -> list[str]:
@@ -215,25 +215,22 @@ def _numbers(cells: Sequence[str], comma: bool) -> tuple[np.ndarray | None, list
     return marked.to_numpy(), [int(row) for row in bad]
 
 
-def _by_run(path: Path, table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _by_run(path: Path, table: Table) -> Iterator[tuple[str, Table]]:
     """Yield (title, table): one each for the runs of a W&B export, else the table itself."""
-    if set(table.columns) == {
-        "Wall time",
-        "Step",
-        "Value",
-    }:  # TensorBoard's export names the tag in the file's name
+    if set(table) == {"Wall time", "Step", "Value"}:  # TensorBoard's export names the tag in the file's name
         tag = re.sub(r"^run-|\.csv$", "", path.name).replace("-tag-", "/")
-        yield "", table.rename(columns={"Value": tag if tag not in table.columns else path.name})
+        values = tag if tag not in table else path.name
+        yield "", {values if name == "Value" else name: column for name, column in table.items()}
         return
-    exported = {name: match for name in table.columns if (match := _WANDB.match(name))}
-    if len(exported) < len(table.columns) - 2 or not exported or "Step" not in table.columns:
+    exported = {name: match for name in table if (match := _WANDB.match(name))}
+    if len(exported) < len(table) - 2 or not exported or "Step" not in table:
         yield "", table
         return
-    axes = [name for name in table.columns if name not in exported]
+    axes = [name for name in table if name not in exported]
     for run in dict.fromkeys(match["run"] for match in exported.values()):
         named = {n: m["metric"] for n, m in exported.items() if m["run"] == run and not m["bound"]}
         mine = {name: metric if metric not in axes else name for name, metric in named.items()}
-        yield run, table[[*axes, *mine]].rename(columns=mine)
+        yield run, {mine.get(name, name): table[name] for name in (*axes, *mine)}
 
 
 def _text(content: bytes) -> str | None:

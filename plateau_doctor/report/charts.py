@@ -245,7 +245,7 @@ def _lost_at(logged: Logged, curve: Curve, axis: str) -> list[float]:
     """Return where points are NaN or Inf."""
     if not curve.lost[0]:
         return []
-    rows = logged.tags[curve.tag]
+    rows = logged.rows(curve.tag)
     lost = rows["live"].to_numpy(dtype=bool) & ~np.isfinite(rows["value"].to_numpy(dtype=float))
     at = rows[axis].to_numpy(dtype=float)[lost]
     at = at[np.isfinite(at)]

@@ -35,7 +35,7 @@ def best_of(curves: Mapping[str, Curve], axis: str) -> list[Mark]:
 
 def restarts(logged: Logged, curves: Sequence[Curve], axis: str) -> list[Mark]:
     """Return where a run was resumed: the first step of each segment but the first."""
-    rows = pd.concat([logged.tags[curve.tag] for curve in curves])
+    rows = pd.concat([logged.rows(curve.tag) for curve in curves])
     rows = rows[rows["live"]]
     if rows["segment"].nunique() < 2:
         return []

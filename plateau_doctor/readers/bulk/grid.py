@@ -55,7 +55,7 @@ def numbers_in(content: bytes, width: int, separator: str) -> list[np.ndarray] |
         return None
     if not len(table) or not isinstance(table.index, pd.RangeIndex):  # else a row has a cell more than names
         return None
-    columns = [table[name].to_numpy() for name in names]
+    columns = list(table.to_numpy().T)  # each in one piece: pandas keeps a column's values together
     if np.isnan(columns[-1]).any():  # as where a row is too short
         cells = (len(table) + 1) * (width - 1)
         return columns if content.count(separator.encode()) == cells else None

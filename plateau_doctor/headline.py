@@ -1,0 +1,68 @@
+"""The answer in one sentence, and what was checked where nothing is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from plateau_doctor.diagnosis import Diagnosis
+from plateau_doctor.facts import Facts, Value
+from plateau_doctor.plateau import Plateau, State
+
+__all__ = ["WORRIED", "checked", "headline"]
+
+WORRIED: Collection[State] = ("plateaued", "diverged")
+LIKELY = 0.5  # of a cause that is told without a perhaps
+
+
+def headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:
+    """Return how a run stands, since when, and the likeliest cause, in one sentence."""
+    where = _where(facts, state, plateaus)
+    quiet = all(one.severity == "note" for one in found)
+    if found and (found[0].backed or state in WORRIED or not quiet):
+        unlikely = found[0].probability is not None and found[0].probability < LIKELY
+        says = f"{found[0].says[:1].lower()}{found[0].says[1:]}"
+        return f"{where}; perhaps: {says}" if quiet or unlikely else f"{where}: {says}"
+    if state in WORRIED:
+        return f"{where}; the log does not tell why"
+    return where
+
+
+def _where(facts: Facts, state: State, plateaus: Sequence[Plateau]) -> str:
+    primary = facts.logged.primary
+    if primary is None:
+        return "no loss, metric or reward was logged"
+    if state == "too_short":
+        n = len(primary.values)
+        return f"{f'{n} points' if n > 1 else 'one point'} of {primary.tag} {'are' if n > 1 else 'is'} too few to judge"
+    if state == "diverged":
+        return f"{primary.tag} diverged"
+    last = next((p for p in reversed(plateaus) if p.tag == primary.tag), None)
+    if state in ("plateaued", "converged") and last is not None:
+        verb = "stuck" if state == "plateaued" else "converged, flat"
+        return f"{verb} since {_when(last)} at {primary.tag} {last.level:.3g}"
+    return f"still improving at the end ({primary.tag} {primary.values[-1]:.3g})"
+
+
+def _when(plateau: Plateau) -> str:
+    if plateau.start_epoch is None:
+        return f"step {plateau.start_step:.0f}"
+    if plateau.start_epoch == plateau.start_step:
+        return f"epoch {plateau.start_epoch:.0f}"
+    return f"epoch {plateau.start_epoch:.0f} (step {plateau.start_step:.0f})"
+
+
+def checked(facts: Facts, rules: int) -> tuple[str, ...]:
+    """Return what was looked at in a run that has nothing wrong, with its numbers."""
+
+    def line(template: str, name: str) -> str | None:
+        value: Value = facts[name]
+        return template.format(value) if isinstance(value, float) else None
+
+    lines = (
+        line("training loss fell by {:.0%} of its first level", "train_loss.drop"),
+        line("validation loss ends {:.1%} above its best", "val_loss.rise"),
+        line("validation metric ends {:.3f} below its best", "val_metric.fall"),
+        line("the learning rate ends at {:.2g} of its peak", "rate.left"),
+        line("the first layer's gradient is {:.2g} times the last one's", "gradients.first_last"),
+    )
+    return (*(one for one in lines if one), f"{rules} causes were checked; none has enough signs")
