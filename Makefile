@@ -20,9 +20,9 @@ demo-verify: .venv/.trains
 		--gpus none --html report.html -- $(TRAIN)
 	@echo "open report.html in a browser for the curves of control and treated"
 
-# Files of tests in parallel: each in one process, at most four processes.
+# Files of tests in parallel: each in one process, at most four processes, of one thread: more would wait for each other.
 test: .venv/.tested
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/.tested
 	$(BIN)/ruff check .

@@ -50,6 +50,7 @@ class Wanted:
     html: str | None
     templates: str | None
     fail_on: str
+    fail_on_state: Sequence[str]
     min_confidence: str
     select: Sequence[str]
     ignore: Sequence[str]
@@ -153,6 +154,7 @@ def _asked(wanted: Wanted, config: Config, rules: Sequence[Rule]) -> Asked:
 
     asked = Asked(
         fail_on=wanted.fail_on,
+        fail_on_state=tuple(wanted.fail_on_state),
         min_confidence=wanted.min_confidence,
         select=tuple(wanted.select),
         ignore=tuple(wanted.ignore),

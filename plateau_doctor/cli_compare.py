@@ -44,6 +44,7 @@ def compare(
     output: str | None,
     tolerance: str | None,
     fail_on: str,
+    fail_on_state: Sequence[str],
     min_confidence: str,
     select: Sequence[str],
     ignore: Sequence[str],
@@ -74,6 +75,7 @@ def compare(
     )
     asked = Asked(
         fail_on=fail_on,
+        fail_on_state=tuple(fail_on_state),
         min_confidence=min_confidence,
         select=tuple(select),
         ignore=tuple(ignore),

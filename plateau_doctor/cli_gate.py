@@ -28,6 +28,13 @@ def gate_options(command: Command) -> Command:
             help="Lowest confidence that counts for --fail-on; uncalibrated ranks as medium. Default: medium.",
         ),
         click.option(
+            "--fail-on-state",
+            multiple=True,
+            type=click.Choice(("diverged", "stuck")),
+            default=("diverged",),
+            help="A state that makes the exit code 1 whatever its cause; repeatable. Default: diverged.",
+        ),
+        click.option(
             "--fail-on",
             type=click.Choice(("error", "warning", "note", "never")),
             default="error",

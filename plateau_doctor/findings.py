@@ -16,17 +16,17 @@ __all__ = ["Finding", "findings_of", "fingerprint", "path_in"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One cause named in one run, or one log that was required and is not there.
+    """One cause named in one run, a state that fails by itself, or one log that was required and is not there.
 
     Attributes:
         run: Name of the run.
         path: Its log, as a path from the working directory where it lies below it.
         inside: Whether it lies below it.
-        cause: Id of the cause; `not_logged/<log>` for a log that was required.
+        cause: Id of the cause; `diverged` or `stuck` for a state, `not_logged/<log>` for a log that was required.
         severity: `error`, `warning` or `note`.
         probability: None where it was not calibrated.
         says: The run's story and the cause in one sentence.
-        evidence: Sentences of the signs that were seen, those for the cause first.
+        evidence: Sentences of the signs that were seen and speak for the cause, the heaviest first.
         fixes: Ids of its fixes.
         fingerprint: Stable over runs of the tool: of the run's name and the cause.
         waiver: Why it does not count, None where it does.
@@ -53,7 +53,11 @@ def findings_of(examination: Examination) -> tuple[Finding, ...]:
     found = [
         one
         for run in examination.runs
-        for one in (*_causes(run, examination, waivers), *_lacks(run, examination))
+        for one in (
+            *_causes(run, examination, waivers),
+            *_states(run, examination, waivers),
+            *_lacks(run, examination),
+        )
     ]
     return tuple(sorted(found, key=_rank))
 
@@ -82,7 +86,6 @@ def _causes(
     found = []
     for rank, diagnosis in enumerate(one.diagnoses):
         waiver = waivers.get((name, diagnosis.cause))
-        seen = [sign for side in ("for", "against") for sign in diagnosis.evidence if sign.side == side]
         found.append(
             Finding(
                 run=name,
@@ -92,7 +95,7 @@ def _causes(
                 severity=diagnosis.severity,
                 probability=diagnosis.probability if diagnosis.calibrated else None,
                 says=(one.headline if rank == 0 else diagnosis.says).rstrip("."),
-                evidence=tuple(sign.says for sign in seen if sign.seen),
+                evidence=tuple(sign.says for sign in diagnosis.evidence if sign.seen and sign.side == "for"),
                 fixes=diagnosis.fixes,
                 fingerprint=fingerprint(name, diagnosis.cause),
                 waiver=waiver,
@@ -100,6 +103,33 @@ def _causes(
             )
         )
     return found
+
+
+def _states(
+    one: RunExamination, examination: Examination, waivers: dict[tuple[str, str], Waiver]
+) -> Sequence[Finding]:
+    """Return the state of a run where it fails by itself: a loss of NaN is no less sure for its cause."""
+    state = examination.gate.state_of(one.state)
+    if state is None:
+        return []
+    path, inside = path_in(examination.folder, one.run.source)
+    waiver = waivers.get((one.run.name, state))
+    return [
+        Finding(
+            run=one.run.name,
+            path=path,
+            inside=inside,
+            cause=state,
+            severity="error",
+            probability=None,
+            says=one.headline.rstrip("."),
+            evidence=(),
+            fixes=(),
+            fingerprint=fingerprint(one.run.name, state),
+            waiver=waiver,
+            stops=waiver is None and examination.gate.fail_on != "never",
+        )
+    ]
 
 
 def _lacks(one: RunExamination, examination: Examination) -> Sequence[Finding]:

@@ -13,11 +13,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from plateau_doctor.config import Suppression
-from plateau_doctor.diagnosis import Diagnosis
 from plateau_doctor.examination import Examination, RunExamination
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.findings import findings_of, fingerprint
-from plateau_doctor.gate import Gate, Lack, Waiver
+from plateau_doctor.gate import STATES_GATED, Gate, Lack, Waiver
 from plateau_doctor.letters import UsageError, did_you_mean
 from plateau_doctor.recorders.lines import HELD_OUT, framework_of, line_for
 from plateau_doctor.rule import Rule
@@ -40,6 +39,7 @@ class Asked:
         suppressions: From the configuration.
         baseline: Fingerprints of findings that were there before.
         today: Suppressions that ended before this day do not hold.
+        fail_on_state: States that fail whatever the cause: `diverged`, `stuck`.
     """
 
     fail_on: str = "error"
@@ -50,6 +50,7 @@ class Asked:
     suppressions: tuple[Suppression, ...] = ()
     baseline: Collection[str] = frozenset()
     today: date = date.min
+    fail_on_state: tuple[str, ...] = ("diverged",)
 
 
 def check_asked(asked: Asked, rules: Iterable[Rule]) -> None:
@@ -59,7 +60,8 @@ def check_asked(asked: Asked, rules: Iterable[Rule]) -> None:
         UsageError: With the nearest name that there is.
     """
     rules = list(rules)
-    known = sorted({name for rule in rules for name in (rule.cause, rule.family)})
+    causes = {name for rule in rules for name in (rule.cause, rule.family)}
+    known = sorted(causes | set(STATES_GATED.values()))
     for option, names in (("--select", asked.select), ("--ignore", asked.ignore)):
         for name in names:
             if name not in known:
@@ -82,22 +84,28 @@ def gated(examination: Examination, asked: Asked) -> Examination:
     waivers = [
         waiver
         for one in examination.runs
-        for diagnosis in one.diagnoses
-        if (waiver := _waiver(one.run.name, diagnosis, asked)) is not None
+        for cause, family in _held_against(one, asked)
+        if (waiver := _waiver(one.run.name, cause, family, asked)) is not None
     ]
-    lacks = [lack for one in examination.runs for lack in _lacks(one, asked.require)]
-    return replace(examination, gate=Gate(asked.fail_on, asked.min_confidence, tuple(waivers), tuple(lacks)))
+    lacks = tuple(lack for one in examination.runs for lack in _lacks(one, asked.require))
+    return replace(examination, gate=_gate(asked, tuple(waivers), lacks))
 
 
 def gate_of(gates: Iterable[Gate], asked: Asked) -> Gate:
     """Return the gate of an examination that was gated run by run."""
     held = list(gates)
-    return Gate(
-        asked.fail_on,
-        asked.min_confidence,
-        tuple(waiver for gate in held for waiver in gate.waivers),
-        tuple(lack for gate in held for lack in gate.lacks),
-    )
+    waivers = tuple(waiver for gate in held for waiver in gate.waivers)
+    return _gate(asked, waivers, tuple(lack for gate in held for lack in gate.lacks))
+
+
+def _gate(asked: Asked, waivers: tuple[Waiver, ...], lacks: tuple[Lack, ...]) -> Gate:
+    return Gate(asked.fail_on, asked.min_confidence, waivers, lacks, asked.fail_on_state)
+
+
+def _held_against(one: RunExamination, asked: Asked) -> list[tuple[str, str]]:
+    """Return (cause, family) of what counts against a run: its causes, and its state where that fails by itself."""
+    state = Gate(fail_on_state=asked.fail_on_state).state_of(one.state)
+    return [*((d.cause, d.family) for d in one.diagnoses), *([(state, state)] if state else [])]
 
 
 def stale(examination: Examination, asked: Asked) -> list[str]:
@@ -107,7 +115,11 @@ def stale(examination: Examination, asked: Asked) -> list[str]:
         what = f"the suppression of {one.cause} in {one.run}"
         if one.expires < asked.today:
             said.append(f"{what} expired on {one.expires}: it no longer holds")
-        elif not any(_matches(one, run.run.name, d) for run in examination.runs for d in run.diagnoses):
+        elif not any(
+            _matches(one, run.run.name, *held)
+            for run in examination.runs
+            for held in _held_against(run, asked)
+        ):
             said.append(f"{what} matches no finding here")
     return said
 
@@ -139,24 +151,22 @@ def baseline_of(examination: Examination) -> str:
     return json.dumps({"baseline_version": BASELINE_VERSION, "findings": findings}, indent=2) + "\n"
 
 
-def _waiver(run: str, diagnosis: Diagnosis, asked: Asked) -> Waiver | None:
-    names = {diagnosis.cause, diagnosis.family}
+def _waiver(run: str, cause: str, family: str, asked: Asked) -> Waiver | None:
+    names = {cause, family}
     if asked.select and not names & set(asked.select):
-        return Waiver(run, diagnosis.cause, "not selected", "--select names others")
+        return Waiver(run, cause, "not selected", "--select names others")
     if names & set(asked.ignore):
-        return Waiver(
-            run, diagnosis.cause, "not selected", f"--ignore {', '.join(names & set(asked.ignore))}"
-        )
+        return Waiver(run, cause, "not selected", f"--ignore {', '.join(names & set(asked.ignore))}")
     for one in asked.suppressions:
-        if asked.today <= one.expires and _matches(one, run, diagnosis):
-            return Waiver(run, diagnosis.cause, "suppressed", one.reason, one.expires.isoformat())
-    if fingerprint(run, diagnosis.cause) in asked.baseline:
-        return Waiver(run, diagnosis.cause, "baseline", "it was there when the baseline was written")
+        if asked.today <= one.expires and _matches(one, run, cause, family):
+            return Waiver(run, cause, "suppressed", one.reason, one.expires.isoformat())
+    if fingerprint(run, cause) in asked.baseline:
+        return Waiver(run, cause, "baseline", "it was there when the baseline was written")
     return None
 
 
-def _matches(one: Suppression, run: str, diagnosis: Diagnosis) -> bool:
-    return one.cause in ("*", diagnosis.cause, diagnosis.family) and fnmatchcase(run, one.run)
+def _matches(one: Suppression, run: str, cause: str, family: str) -> bool:
+    return one.cause in ("*", cause, family) and fnmatchcase(run, one.run)
 
 
 def _lacks(one: RunExamination, require: Sequence[str]) -> list[Lack]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
 from plateau_doctor.diagnosis import Diagnosis
-from plateau_doctor.facts import Facts, Value
-from plateau_doctor.plateau import Plateau, State
+from plateau_doctor.facts import Facts, Logged, Value
+from plateau_doctor.plateau import Plateau, State, moment
+from plateau_doctor.series import Curve
 
 __all__ = ["WORRIED", "checked", "headline"]
 
@@ -35,20 +38,23 @@ def _where(facts: Facts, state: State, plateaus: Sequence[Plateau]) -> str:
         n = len(primary.values)
         return f"{f'{n} points' if n > 1 else 'one point'} of {primary.tag} {'are' if n > 1 else 'is'} too few to judge"
     if state == "diverged":
-        return f"{primary.tag} diverged"
+        return _diverged(facts.logged, primary)
     last = next((p for p in reversed(plateaus) if p.tag == primary.tag), None)
     if state in ("plateaued", "converged") and last is not None:
         verb = "stuck" if state == "plateaued" else "converged, flat"
-        return f"{verb} since {_when(last)} at {primary.tag} {last.level:.3g}"
+        return f"{verb} since {moment(last.start_step, last.start_epoch)} at {primary.tag} {last.level:.3g}"
     return f"still improving at the end ({primary.tag} {primary.values[-1]:.3g})"
 
 
-def _when(plateau: Plateau) -> str:
-    if plateau.start_epoch is None:
-        return f"step {plateau.start_step:.0f}"
-    if plateau.start_epoch == plateau.start_step:
-        return f"epoch {plateau.start_epoch:.0f}"
-    return f"epoch {plateau.start_epoch:.0f} (step {plateau.start_step:.0f})"
+def _diverged(logged: Logged, primary: Curve) -> str:
+    """Return since when a curve is NaN or Inf, else where it was best before it ran away."""
+    rows = logged.columns(primary.tag)
+    lost = rows["live"] & ~np.isfinite(rows["value"])
+    if lost.any():
+        at = int(np.argmax(lost))
+        return f"{primary.tag} is NaN or Inf from {moment(rows['step'][at], rows['epoch'][at])} on"
+    best = int(np.argmin(primary.sign * primary.values))
+    return f"{primary.tag} diverged after {moment(primary.steps[best], primary.epochs[best])}"
 
 
 def checked(facts: Facts, rules: int) -> tuple[str, ...]:

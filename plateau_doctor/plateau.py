@@ -101,6 +101,14 @@ def _noise(curve: Curve) -> float:
     return noise * math.sqrt(GRID / n)
 
 
+def moment(step: float, epoch: float | None) -> str:
+    """Return a place in a run in words: its epoch and step, once where they are counted alike."""
+    if epoch is None or not math.isfinite(epoch):
+        return f"step {step:.0f}"
+    alike = abs(epoch - step) <= 1  # steps are epochs, counted from 0 or between two of them
+    return f"epoch {epoch:.0f}" if alike else f"epoch {epoch:.0f} (step {step:.0f})"
+
+
 def state_of(
     curve: Curve | None, plateaus: tuple[Plateau, ...], rate_left: float | None, guess: float | None = None
 ) -> State:

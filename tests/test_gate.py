@@ -16,6 +16,7 @@ from plateau_doctor.examination import Examination, RunExamination
 from plateau_doctor.findings import findings_of
 from plateau_doctor.gating import Asked, baseline_of, gated, read_baseline, stale
 from plateau_doctor.letters import RuleError
+from plateau_doctor.report import render
 
 TODAY = date(2026, 11, 28)
 KNOWN = {"fail-on": False, "select": True, "rules": True, "isolated": False}
@@ -60,7 +61,30 @@ def test_only_findings_that_are_not_in_the_baseline_fail(tmp_path: Path) -> None
     marks = read_baseline(tmp_path / "base.json")
     assert stopping(before, baseline=marks) == set()
     grown = samples.examination(samples.stuck(), samples.exploded())
-    assert stopping(grown, baseline=marks) == {"exploding_gradients"}
+    assert stopping(grown, baseline=marks) == {"exploding_gradients", "diverged"}
+
+
+def test_a_run_that_diverged_fails_whatever_its_cause() -> None:
+    blind = replace(samples.exploded(), diagnoses=())
+    found = samples.examination(blind, samples.stuck(diagnoses=()))
+    assert stopping(found) == {"diverged"}
+    assert stopping(found, min_confidence="high") == {"diverged"}
+    assert stopping(found, fail_on_state=("diverged", "stuck")) == {"diverged", "stuck"}
+    assert stopping(found, fail_on_state=("stuck",)) == {"stuck"}
+    assert stopping(found, fail_on="never") == set()
+    assert stopping(found, ignore=("diverged",)) == set()
+    assert stopping(found, select=("data",)) == set()
+    junit = render(replace(found, gate=gated(found, Asked()).gate), "junit")
+    assert '<testcase classname="diverged/run-3" name="diverged">' in junit
+    assert junit.count("<failure") == 1
+
+
+def test_a_loss_of_nan_is_never_a_green_exit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{i},{2.3 * 0.9**i if i < 8 else 'nan'}" for i in range(20)]
+    (tmp_path / "log.csv").write_text("\n".join(["epoch,loss", *rows]) + "\n")
+    assert _run(["analyze", str(tmp_path), "--isolated"]) == FINDINGS
+    assert "NaN or Inf from epoch 8 on" in " ".join(capsys.readouterr().out.split())
+    assert _run(["analyze", str(tmp_path), "--isolated", "--ignore", "diverged"]) == OK
 
 
 def test_missing_data_fails_only_where_it_is_required() -> None:

@@ -25,7 +25,9 @@ _LOSS: Mapping[str, tuple[str, ...]] = {
     "flat": ("{curve} is flat for the last {%} of the run",),
     "floor": ("the lowest {curve} is {%} of its first value",),
     "from_clip": ("{curve} ends {%} off a constant that libraries clip at",),
-    "from_guess": ("{curve} ends {%} off the loss of guessing",),
+    "from_guess": (
+        "{curve} ends {%} off the loss of guessing (of two classes, where their number was not logged)",
+    ),
     "from_squashed": ("{curve} ends {%} off what a softmax taken twice would give",),
     "grain": ("the last digit of {curve} is {%} of its late range",),
     "jump": ("{curve} jumped up by {%} of its first level",),

@@ -121,6 +121,12 @@ def _run(one: RunExamination, examination: Examination) -> list[str]:
 def _causes(one: RunExamination, examination: Examination) -> list[str]:
     waived = {(w.run, w.cause): w for w in examination.gate.waivers}
     lines = ["| cause | severity | confidence | counts |", "| --- | --- | --- | --- |"]
+    state = examination.gate.state_of(one.state)
+    if state is not None:
+        waiver = waived.get((one.run.name, state))
+        lines.append(
+            f"| {code(state)} | error | its state | {escape(f'no, {waiver.by}: {waiver.why}') if waiver else 'yes'} |"
+        )
     for diagnosis in one.diagnoses:
         waiver = waived.get((one.run.name, diagnosis.cause))
         stops = examination.gate.stops(diagnosis.severity, diagnosis.probability)

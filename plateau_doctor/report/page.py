@@ -23,6 +23,7 @@ from plateau_doctor.report.words import (
     fixes_of,
     framework_of,
     gate_says,
+    gravity,
     grouped,
     last_plateau,
     run_labels,
@@ -163,7 +164,7 @@ class Page:
         summary: The counts.
         gate: What does not count, and what was required and is missing, as counts.
         siblings: What runs that are siblings say of each other, one sentence or two a family, at most 50.
-        sections: One for each run, those that need attention first.
+        sections: One for each run, those that need attention first, and the gravest of them.
         problems: Files that could not be read, at most 50.
         more_problems: How many more there are.
         version: Of plateau-doctor.
@@ -193,8 +194,8 @@ class Page:
 
 
 def in_order(examination: Examination) -> list[RunExamination]:
-    """Return the runs, those that need attention first."""
-    return sorted(examination.runs, key=lambda one: (ORDER.index(standing(one)), one.run.name))
+    """Return the runs, those that need attention first, and the gravest of them."""
+    return sorted(examination.runs, key=lambda one: (ORDER.index(standing(one)), -gravity(one), one.run.name))
 
 
 def page_of(examination: Examination, script_hash: str = "", way: Way | None = None) -> Page:

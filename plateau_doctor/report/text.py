@@ -128,7 +128,8 @@ def _line(one: RunExamination, page: Page) -> str:
     if plateau is not None:
         parts[0] += page.paint(f" since {since(plateau)}")
     if one.diagnoses:
-        parts.append(", ".join(f"{d.cause} ({confidence(d)})" for d in one.diagnoses))
+        hedge = "perhaps " if one.diagnoses[0].severity == "note" else ""
+        parts.append(hedge + ", ".join(f"{d.cause} ({confidence(d)})" for d in one.diagnoses))
     elif standing(one) == "undetermined":
         parts.append(
             "undetermined" + (f", could be {', '.join(one.undetermined)}" if one.undetermined else "")
@@ -219,8 +220,8 @@ def _table(table: Sequence[Sequence[str]], page: Page) -> list[str]:
 
 def _why(one: RunExamination, page: Page) -> list[str]:
     top = one.diagnoses[0]
-    label = "  Perhaps" if standing(one) == "noted" else "  Cause"
-    lines = ["", *page.wrap(f"{top.cause} ({confidence(top)})", _LABEL, label, "bold")]
+    label = "  Perhaps" if top.severity == "note" else "  Cause"
+    lines = ["", *page.wrap(f"{top.cause} ({top.severity}, {confidence(top)})", _LABEL, label, "bold")]
     signs = shown(top.evidence)
     kept = [sign for side, most in MOST_SIGNS.items() for sign in [s for s in signs if s.side == side][:most]]
     for sign in kept:

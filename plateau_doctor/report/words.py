@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from plateau_doctor.findings import findings_of
+from plateau_doctor.gate import SEVERITIES
 from plateau_doctor.letters import visible
-from plateau_doctor.plateau import Plateau
+from plateau_doctor.plateau import Plateau, moment
 from plateau_doctor.recorders import lines
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ __all__ = [
     "fixes_of",
     "framework_of",
     "gate_says",
+    "gravity",
     "grouped",
     "last_plateau",
     "number",
@@ -78,6 +81,11 @@ def standing(one: RunExamination) -> Standing:
     return "not judged" if one.state in ("too_short", "not_a_training_run") else "fine"
 
 
+def gravity(one: RunExamination) -> int:
+    """Return how grave the gravest cause of a run is, from 0."""
+    return max((SEVERITIES.index(diagnosis.severity) for diagnosis in one.diagnoses), default=0)
+
+
 def summary(examination: Examination) -> str:
     """Return the counts of an analysis in one line."""
     found = [standing(one) for one in examination.runs]
@@ -93,7 +101,20 @@ def summary(examination: Examination) -> str:
     troubles = len(examination.problems) + sum(len(one.run.problems) for one in examination.runs)
     if troubles:
         line += f"; {counted(troubles, 'problem')} reading the logs"
-    return "; ".join([line, *gate_says(examination.gate)])
+    return "; ".join([line, *_failing(examination), *gate_says(examination.gate)])
+
+
+def _failing(examination: Examination) -> list[str]:
+    """Return how many runs make the exit code 1, and by which bar; nothing where none was found or is gated.
+
+    Trials gate nothing: their verdict is the exit code.
+    """
+    gate, found = examination.gate, findings_of(examination)
+    if not found or gate.fail_on == "never" or any(one.verdicts for one in examination.runs):
+        return []
+    number_of = len({one.run for one in found if one.stops})
+    bar = f"--fail-on {gate.fail_on}, --min-confidence {gate.min_confidence}"
+    return [f"{number_of or 'none'} fail{'' if number_of > 1 else 's'} ({bar})"]
 
 
 def gate_says(gate: Gate) -> list[str]:
@@ -127,12 +148,9 @@ def strength(evidence: Evidence) -> str:
 
 
 def since(plateau: Plateau, brief: bool = False) -> str:
-    """Return when a plateau begins: epoch and step, once where they are the same; briefly, the epoch alone."""
-    step = f"step {plateau.start_step:.0f}"
-    if plateau.start_epoch is None or not math.isfinite(plateau.start_epoch):
-        return step
-    epoch = f"epoch {plateau.start_epoch:.0f}"
-    return epoch if brief or plateau.start_epoch == plateau.start_step else f"{epoch} ({step})"
+    """Return when a plateau begins: epoch and step, once where they are counted alike; briefly, the epoch alone."""
+    said = moment(plateau.start_step, plateau.start_epoch)
+    return said.partition(" (")[0] if brief else said
 
 
 def last_plateau(one: RunExamination) -> Plateau | None:
@@ -213,14 +231,17 @@ def counted(n: int, thing: str) -> str:
 
 
 def shown(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
-    """Return the signs that were seen, those that speak for the cause first; none that a heavier one has told."""
-    told: dict[str, set[str]] = {"for": set(), "against": set()}
-    kept: dict[str, list[Evidence]] = {"for": [], "against": []}
-    for one in evidence:
-        if one.seen and not (one.facts and told[one.side] >= one.facts.keys()):
-            told[one.side] |= one.facts.keys()
-            kept[one.side].append(one)
-    return (*kept["for"], *kept["against"])
+    """Return the signs that were seen, those that speak for the cause first; none whose facts heavier ones told.
+
+    The shares of one fact may lean to both sides; the larger one is told.
+    """
+    told: set[str] = set()
+    kept: list[Evidence] = []
+    for one in sorted((one for one in evidence if one.seen), key=lambda one: -abs(one.log_odds)):
+        if not (one.facts and told >= one.facts.keys()):
+            told |= one.facts.keys()
+            kept.append(one)
+    return tuple(one for side in ("for", "against") for one in evidence if one.side == side and one in kept)
 
 
 def unused_anchor(name: str, taken: set[str]) -> str:
