@@ -16,6 +16,7 @@ from plateau_doctor.trials.torch_score import tensor_of
 __all__ = ["Evaluation", "Tally"]
 
 MOST_CLASSES = 100
+MOST_WAITING = 64  # batches
 CHOOSES = ("cross_entropy", "nll_loss")
 
 
@@ -39,6 +40,7 @@ class Tally:
         self._total: Any = 0.0
         self._counts: Any = None
         self._hits: Any = None
+        self._waiting: list[tuple[Any, Any]] = []
 
     @property
     def loss(self) -> float | None:
@@ -48,6 +50,7 @@ class Tally:
     @property
     def counts(self) -> np.ndarray | None:
         """Samples of each class, None where there are no classes."""
+        self._settle()
         return None if self._counts is None else as_array(self._counts)
 
     def lost(self, size: int, value: Any) -> None:
@@ -66,15 +69,27 @@ class Tally:
 
     def scores(self) -> dict[str, float]:
         """Return accuracy, and recall by class under its tag; empty without classes."""
+        self._settle()
         if self._counts is None:
             return {}
         counts, hits = as_array(self._counts), as_array(self._hits)
         return {"accuracy": float(hits.sum() / max(counts.sum(), 1)), **recalls_of(counts, hits)}
 
     def _add(self, chosen: Any, target: Any, classes: int) -> None:
+        """Keep a batch: many are added up at once, in one call for all where each would cost a dozen."""
         if self._counts is None or len(self._counts) != classes:
+            self._waiting = []
             self._counts = self._torch.zeros(classes, device=target.device)
             self._hits = self._torch.zeros(classes, device=target.device)
+        self._waiting.append((chosen, target.clone()))  # a script may fill one tensor with batch after batch
+        if len(self._waiting) >= MOST_WAITING:
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._waiting:
+            return
+        chosen, target = (self._torch.cat(parts) for parts in zip(*self._waiting, strict=True))
+        self._waiting = []
         known = (target >= 0).float()  # -100 is a label to be ignored
         places = target.clamp(min=0)
         self._counts.scatter_add_(0, places, known)
