@@ -143,11 +143,7 @@ def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]
     lines = [page.paint(line, kind) for line in title]
     lines += page.wrap(_answer(one))
     if kind in ("sick", "noted"):
-        lines += (
-            _why(one, page)
-            + _what_to_do(one, fixes_of(one.diagnoses[0], examination.fixes), page)
-            + _others(one, page)
-        )
+        lines += _why(one, page) + _what_to_do(one, examination.fixes, page) + _others(one, page)
     elif kind == "undetermined":
         lines += _open(one, page)
     elif one.checked and not one.verdicts:
@@ -222,6 +218,11 @@ def _why(one: RunExamination, page: Page) -> list[str]:
     top = one.diagnoses[0]
     label = "  Perhaps" if top.severity == "note" else "  Cause"
     lines = ["", *page.wrap(f"{top.cause} ({top.severity}, {confidence(top)})", _LABEL, label, "bold")]
+    if not _shown_in_full(top):
+        return [
+            *lines,
+            *page.wrap(f"no sign of its rule is seen; plateau-doctor explain {top.cause}", _LABEL),
+        ]
     signs = shown(top.evidence)
     kept = [sign for side, most in MOST_SIGNS.items() for sign in [s for s in signs if s.side == side][:most]]
     for sign in kept:
@@ -233,12 +234,19 @@ def _why(one: RunExamination, page: Page) -> list[str]:
     return lines
 
 
+def _shown_in_full(top: Diagnosis) -> bool:
+    """Whether a cause is worth its evidence and its fix: not a note that the fit alone makes."""
+    return top.backed or top.severity != "note"
+
+
 def _deciding(missing: Sequence[Missing], diagnosis: Diagnosis) -> list[Missing]:
     return [one for one in missing if diagnosis.cause in one.would_decide]
 
 
-def _what_to_do(one: RunExamination, fixes: Sequence[Fix], page: Page) -> list[str]:
+def _what_to_do(one: RunExamination, known: Mapping[str, Fix], page: Page) -> list[str]:
     lines: list[str] = []
+    top = one.diagnoses[0]
+    fixes = fixes_of(top, known) if _shown_in_full(top) else ()
     for fix in fixes[:1]:
         framework, snippet = _snippet(fix.snippets, framework_of(one))
         where = f", in {FRAMEWORKS[framework]}:" if snippet else ""

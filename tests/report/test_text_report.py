@@ -76,6 +76,17 @@ def test_what_a_heavier_sign_has_told_is_not_told_again():
     assert "but gradients are zero" not in text  # one fact, told once: for what it weighs most
 
 
+def test_a_note_that_no_sign_of_a_rule_backs_is_one_line() -> None:
+    guess = samples.diagnosis(severity="note", backed=False, probability=0.4, calibrated=True)
+    text = render(samples.examination(samples.stuck(diagnoses=(guess,))), "full")
+    assert "Perhaps lr_too_high (note, low confidence, 40%)" in text
+    assert "plateau-doctor explain lr_too_high" in text
+    assert "Fix" not in text
+    assert "+ the training" not in text
+    backed = samples.diagnosis(severity="note", probability=0.4, calibrated=True)
+    assert "Fix" in render(samples.examination(samples.stuck(diagnoses=(backed,))), "full")
+
+
 def test_a_cause_that_is_surer_and_explains_less_says_so():
     first = samples.diagnosis(probability=0.6, calibrated=True)
     second = samples.diagnosis("label_noise", probability=0.8, calibrated=True)
