@@ -26,6 +26,7 @@ from plateau_doctor.report.words import (
     sentence,
     shown,
     since,
+    snippet_for,
     standing,
     summary,
 )
@@ -172,7 +173,7 @@ def _tried(one: RunExamination, fixes: Mapping[str, Fix], page: Page) -> list[st
         lines += page.wrap(verdict_says(verdict), _VERDICT, label, "bold")
     for verdict in one.verdicts:
         if verdict.kind == "confirmed" and verdict.fix in fixes:
-            framework, snippet = _snippet(fixes[verdict.fix].snippets, framework_of(one))
+            framework, snippet = snippet_for(fixes[verdict.fix].snippets, framework_of(one))
             where = f", in {FRAMEWORKS[framework]}:" if snippet else ""
             lines += page.wrap(f"{fixes[verdict.fix].title}{where}", _VERDICT, "  Change", "bold")
             lines += page.code(snippet, _VERDICT) if snippet else []
@@ -248,19 +249,13 @@ def _what_to_do(one: RunExamination, known: Mapping[str, Fix], page: Page) -> li
     top = one.diagnoses[0]
     fixes = fixes_of(top, known) if _shown_in_full(top) else ()
     for fix in fixes[:1]:
-        framework, snippet = _snippet(fix.snippets, framework_of(one))
+        framework, snippet = snippet_for(fix.snippets, framework_of(one))
         where = f", in {FRAMEWORKS[framework]}:" if snippet else ""
         lines += page.wrap(f"{fix.title} ({fix.id}){where}", _LABEL, "  Fix", "bold")
         lines += page.code(snippet, _LABEL) if snippet else page.wrap(fix.advice, _LABEL)
     for fix in fixes[1:]:
         lines += page.wrap(f"{fix.title} ({fix.id})", _LABEL, "  or", "dim")
     return ["", *lines] if lines else []
-
-
-def _snippet(snippets: Mapping[str, str], framework: str) -> tuple[str, str]:
-    """Return (framework, code) for a run's framework, else for the first one that the fix has."""
-    chosen = framework if framework in snippets else next(iter(snippets), "")
-    return chosen, snippets.get(chosen, "")
 
 
 def _others(one: RunExamination, page: Page) -> list[str]:

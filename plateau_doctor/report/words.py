@@ -41,6 +41,7 @@ __all__ = [
     "sentence",
     "shown",
     "since",
+    "snippet_for",
     "standing",
     "strength",
     "summary",
@@ -179,6 +180,12 @@ def run_labels(names: Sequence[str]) -> list[str]:
 def fixes_of(diagnosis: Diagnosis, fixes: Mapping[str, Fix]) -> tuple[Fix, ...]:
     """Return the fixes of a cause, the first to try first."""
     return tuple(fixes[name] for name in dict.fromkeys(diagnosis.fixes) if name in fixes)
+
+
+def snippet_for(snippets: Mapping[str, str], framework: str) -> tuple[str, str]:
+    """Return (framework, code) for a run's framework, else for the first one that the fix has."""
+    chosen = framework if framework in snippets else next(iter(snippets), "")
+    return chosen, snippets.get(chosen, "")
 
 
 def sentence(one: RunExamination) -> str:
