@@ -1,9 +1,9 @@
 """What a recorder costs: `python benchmarks/recorders.py [--steps N] [--repeats N] [--long N]`.
 
 A small CNN is trained on the CPU with no recorder, with ours and, where wandb is importable, with `wandb.watch`
-offline, at the default schedules. Time: blocks of steps take turns in one process; what counts is the lower quartile of
-the blocks' CPU time, for other load only ever adds to it. The ratio of neighbors is printed beside, and what wandb does
-in its own service process is left out. Bytes: of
+offline, at the default schedules. Time: blocks of steps of one training, so that its tensors lie where they lay, are
+recorded in turns; what counts is the lower quartile of the blocks' CPU time, for other load only ever adds to it. The
+ratio of neighbors is printed beside, and what wandb does in its own service process is left out. Bytes: of
 a run of `--long` steps with batches of two, since a log does not grow with the batch. Memory: largest resident of a
 CNN with wide dense layers, 100 MB of weights, above that of the same run without recorder; each run is a process of
 its own, which has imported all that it needs before it is weighed.
@@ -52,23 +52,29 @@ def wide_model() -> nn.Module:
 
 
 class Training:
-    """One training that goes on step by step."""
+    """One training that goes on step by step, recorded or not."""
 
-    def __init__(self, kind: str, folder: Path, model: nn.Module, batch: int) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, batch: int) -> None:
+        self.model, self.batch, self.steps = model, batch, 0
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.01, momentum=0.9)
         self.x, self.y = torch.randn(batch, 3, 32, 32), torch.randint(0, 10, (batch,))
         self.log: Callable[[Any], object] = lambda _: None
         self.close: Callable[[], object] = lambda: None
+
+    def record(self, kind: str, folder: Path, run: Any = None) -> None:
+        """Record what follows, by a recorder of this kind; `run` is that of wandb."""
+        self.log, self.close = lambda _: None, lambda: None
         if kind == "ours":
-            recorder = Recorder(self.model, self.optimizer, folder, batch_size=batch)
+            recorder = Recorder(
+                self.model, self.optimizer, folder, first_step=self.steps, batch_size=self.batch
+            )
             self.log, self.close = lambda loss: recorder.log(loss_step=loss), recorder.close
         elif kind == "wandb.watch":
-            import wandb
-
-            run = wandb.init(mode="offline", dir=str(folder), settings=wandb.Settings(silent=True))
             run.watch(self.model, log="all", log_freq=50)
-            self.log, self.close = lambda loss: run.log({"loss": loss.item()}), run.finish
+            self.log, self.close = (
+                lambda loss: run.log({"loss": loss.item()}),
+                lambda: run.unwatch(self.model),
+            )
 
     def step(self) -> None:
         """Make one update, and log its loss."""
@@ -76,7 +82,17 @@ class Training:
         loss = nn.functional.cross_entropy(self.model(self.x), self.y)
         loss.backward()
         self.optimizer.step()
+        self.steps += 1
         self.log(loss)
+
+
+def wandb_run(kind: str, folder: Path) -> Any:
+    """Return an offline run of wandb, None for another recorder."""
+    if kind != "wandb.watch":
+        return None
+    import wandb
+
+    return wandb.init(mode="offline", dir=str(folder), settings=wandb.Settings(silent=True))
 
 
 def seconds(training: Training, steps: int) -> float:
@@ -88,39 +104,45 @@ def seconds(training: Training, steps: int) -> float:
 
 
 def times(kinds: list[str], steps: int, repeats: int, folder: Path) -> dict[str, list[float]]:
-    """Return the seconds of each block; blocks take turns, in an order that turns around."""
-    trainings = {kind: Training(kind, _made(folder, kind), model_of(), BATCH) for kind in kinds}
+    """Return the seconds of each block of one training; recorders take turns, in an order that turns around."""
+    training = Training(model_of(), BATCH)
+    runs = {kind: wandb_run(kind, _made(folder, kind)) for kind in kinds}
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for training in trainings.values():
-        seconds(training, 50)  # the dense records at the start are no part of the usual step
+    seconds(training, 50)  # the dense records at the start are no part of the usual step
     for turn in range(repeats):
         for kind in kinds if turn % 2 else reversed(kinds):
-            found[kind].append(seconds(trainings[kind], steps))
-    for training in trainings.values():
-        training.close()
+            training.record(kind, folder / kind, runs[kind])
+            found[kind].append(seconds(training, steps))
+            training.close()
+    for run in runs.values():
+        if run is not None:
+            run.finish()
     return found
 
 
 def bytes_of(kind: str, steps: int) -> int:
     """Return what a run writes."""
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(kind, _made(Path(folder), kind), model_of(), batch=2)
-        seconds(training, steps)
-        training.close()
+        _recorded(kind, Path(folder), model_of(), 2, steps)
         return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
 def memory_of(kind: str) -> int:
     """Return how many bytes the largest resident memory grows while the wide model is made and trained."""
     with tempfile.TemporaryDirectory() as folder:
-        small = Training(kind, _made(Path(folder), "small"), model_of(), batch=2)
-        seconds(small, 60)  # loads what is loaded at the first steps
-        small.close()
+        _recorded(kind, _made(Path(folder), "small"), model_of(), 2, 60)  # loads what is loaded at first
         before = largest_resident()
-        training = Training(kind, _made(Path(folder), kind), wide_model(), batch=4)
-        seconds(training, WEIGHED)
-        training.close()
+        _recorded(kind, _made(Path(folder), kind), wide_model(), 4, WEIGHED)
         return largest_resident() - before
+
+
+def _recorded(kind: str, folder: Path, model: nn.Module, batch: int, steps: int) -> None:
+    training, run = Training(model, batch), wandb_run(kind, folder)
+    training.record(kind, folder, run)
+    seconds(training, steps)
+    training.close()
+    if run is not None:
+        run.finish()
 
 
 def largest_resident() -> int:

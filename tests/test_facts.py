@@ -1,11 +1,15 @@
 """What facts make of logs that hold more than one series of a kind."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
+import samples
 
 from plateau_doctor.facts import Facts
 from plateau_doctor.report.charts import curve_charts
-from plateau_doctor.run import Run, scalar_frame
+from plateau_doctor.run import Run, histogram_frame, scalar_frame
 
 
 def a_run(**series: np.ndarray) -> Run:
@@ -53,6 +57,26 @@ def test_a_loss_of_pixels_is_not_held_against_guessing() -> None:
     recalls = {name.replace("iou", "recall"): values for name, values in classes.items()}
     of_samples = Facts(a_run(train_loss__train_loss=loss, **recalls))
     assert of_samples["start.chance"] == pytest.approx(0.92 / np.log(3), rel=0.02)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["gradient", "weight", "activation"])
+@pytest.mark.parametrize("column", ["norm", "zeros", "mean", "std", "edge", "low", "high"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0])
+def test_histograms_that_are_not_finite_make_no_fact_warn_or_fail(
+    kind: str, column: str, value: float
+) -> None:
+    usual = {"zeros": 0.3, "mean": 0.0, "std": 1.0, "edge": 0.1, "count": 10.0, "low": -1.0, "high": 1.0}
+    for struck in (lambda _: True, lambda row: row["step"] >= 300, lambda row: row["layer"].startswith("01")):
+        rows = [
+            {**row, "kind": kind, "tag": f"{kind}s/{row['layer']}", **usual} for row in samples.gradients()
+        ]
+        for row in rows:
+            if struck(row):
+                row[column] = value
+        facts = Facts(dataclasses.replace(samples.stuck().run, histograms=histogram_frame(rows)))
+        for name, found in facts.items():
+            assert not isinstance(found, float) or math.isfinite(found), name
 
 
 def test_of_three_rates_the_one_of_the_middle_counts() -> None:

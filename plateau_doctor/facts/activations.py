@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.facts.gradients import typical
+from plateau_doctor.facts.gradients import typical, worst
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.registry import Value, fact
 from plateau_doctor.facts.start import at_first
@@ -25,14 +25,14 @@ def saturated(logged: Logged, _: str) -> Value:
     five times that. None where no layer is bounded (Glorot and Bengio 2010, section 3).
     """
     lost = lost_slopes(logged)
-    return None if lost is None else float(np.nanmax(typical(lost.iloc[len(lost) // 2 :])))
+    return None if lost is None else worst(typical(lost.iloc[len(lost) // 2 :]))
 
 
 @fact("activations.saturated_start", "share", "activation_histograms")
 def saturated_start(logged: Logged, _: str) -> Value:
     """The same at the first write: high where weights or inputs were too large, low where training did it."""
     lost = lost_slopes(logged)
-    return None if lost is None else float(np.nanmax(at_first(lost)))
+    return None if lost is None else worst(at_first(lost))
 
 
 @fact("activations.saturated_layers", "share of layers", "activation_histograms")
@@ -53,8 +53,7 @@ def edge(logged: Logged, _: str) -> Value:
         return None
     inner = (edges - zeros.reindex_like(edges).fillna(0.0)).iloc[len(edges) // 2 :]
     inner = inner.iloc[:, :-1] if inner.shape[1] > 2 else inner
-    values = typical(inner)
-    return float(np.nanmax(values)) if np.isfinite(values).any() else None
+    return worst(typical(inner))
 
 
 def lost_slopes(logged: Logged) -> pd.DataFrame | None:

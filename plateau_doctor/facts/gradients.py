@@ -21,6 +21,12 @@ def typical(wide: pd.DataFrame) -> np.ndarray:
         return np.asarray(np.nanmedian(wide.replace([np.inf, -np.inf], np.nan).to_numpy(dtype=float), axis=0))
 
 
+def worst(layers: np.ndarray) -> float | None:
+    """Return the largest of one value a layer, shape (layers,); None where none is finite."""
+    finite = layers[np.isfinite(layers)]
+    return float(finite.max()) if len(finite) else None
+
+
 @fact("gradients.first_last", "ratio", "layer_gradients")
 def first_last(logged: Logged, _: str) -> Value:
     """Gradient norm of the first layer over that of the last, medians over time; below 1e-3 is vanishing.
@@ -108,7 +114,7 @@ def zeros(logged: Logged, _: str) -> Value:
     wide = logged.histogram_shares("gradient", "zeros")
     if wide is None or wide.shape[1] < 2:
         return None
-    return float(np.nanmax(typical(wide.iloc[len(wide) // 2 :, :-1])))
+    return worst(typical(wide.iloc[len(wide) // 2 :, :-1]))
 
 
 @fact("gradients.silent", "share of layers", "layer_gradients")
@@ -125,7 +131,7 @@ def dead_units(logged: Logged, _: str) -> Value:
     if wide is None:
         return None
     inner = wide.iloc[len(wide) // 2 :, :-1] if wide.shape[1] > 1 else wide.iloc[len(wide) // 2 :]
-    return float(np.nanmax(typical(inner)))
+    return worst(typical(inner))
 
 
 def _evenly(logged: Logged) -> np.ndarray | None:

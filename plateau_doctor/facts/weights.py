@@ -29,9 +29,11 @@ def first_moved(logged: Logged, _: str) -> Value:
     wide = logged.layers("weight")
     if wide is None or len(wide) < 3 or wide.shape[1] < 3:
         return None
-    values = wide.to_numpy(dtype=float)
-    moved = np.nanstd(values, axis=0) / np.maximum(np.nanmean(np.abs(values), axis=0), 1e-12)
-    return float(moved[0] / moved[-1]) if moved[-1] > 0 else None
+    ends = [values[np.isfinite(values)] for values in wide.to_numpy(dtype=float)[:, [0, -1]].T]
+    if any(len(values) < 3 for values in ends):
+        return None
+    first, last = (float(np.std(v) / max(float(np.mean(np.abs(v))), 1e-12)) for v in ends)
+    return first / last if last > 0 else None
 
 
 @fact("weights.growth", "ratio", "layer_weights")

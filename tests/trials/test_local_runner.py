@@ -41,7 +41,9 @@ def pid_in(file: Path) -> int:
 
 
 def test_a_job_that_ends_well_says_its_code_time_and_memory(tmp_path: Path) -> None:
-    ended = execute(job(tmp_path, "print('out'); import sys; print('err', file=sys.stderr)"))
+    ended = execute(
+        job(tmp_path, "import sys, time; print('out'); print('err', file=sys.stderr); time.sleep(0.5)")
+    )  # long enough to be seen
     assert (ended.how, ended.code, ended.tail) == ("by itself", 0, "err")
     assert 0 < ended.seconds < 20
     assert 1e6 < ended.peak_memory < 1e9
