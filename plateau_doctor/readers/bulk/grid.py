@@ -55,8 +55,11 @@ def numbers_in(content: bytes, width: int, separator: str) -> list[np.ndarray] |
         return None
     if not len(table) or not isinstance(table.index, pd.RangeIndex):  # else a row has a cell more than names
         return None
-    columns = list(table.to_numpy().T)  # each in one piece: pandas keeps a column's values together
+    rows = table.to_numpy()
+    columns = list(rows.T)  # each in one piece: pandas keeps a column's values together
     if np.isnan(columns[-1]).any():  # as where a row is too short
+        if separator == "\t" and np.isnan(rows).all(axis=1).any():
+            return None  # to the walk a line of nothing but tabs is a blank line
         cells = (len(table) + 1) * (width - 1)
         return columns if content.count(separator.encode()) == cells else None
     return columns
