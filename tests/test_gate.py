@@ -274,3 +274,20 @@ def test_settings_are_shown_with_where_they_are_set(
     assert 'min-confidence = "low"  # command line' in said
     assert "select = []  # default" in said
     assert str(tmp_path / "plateau-doctor.toml") in said
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("points", [1, 4, 130])
+@pytest.mark.parametrize("columns", ["loss", "loss,val_loss", "loss,val_loss,accuracy,lr"])
+def test_a_loss_that_was_never_a_number_is_told_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], points: int, columns: str
+) -> None:
+    for name in ("seed0", "seed1"):
+        (tmp_path / name).mkdir()
+        cells = ",".join(["nan"] * (columns.count(",") + 1))
+        rows = [f"{i},{cells}" for i in range(points)]
+        (tmp_path / name / "log.csv").write_text("\n".join([f"epoch,{columns}", *rows]) + "\n")
+    for form in FORMATS:
+        assert _run(["analyze", str(tmp_path), "--isolated", "--format", form]) == FINDINGS, form
+    assert "is NaN or Inf from epoch 0 on" in " ".join(capsys.readouterr().out.split())
+    assert _run(["compare", str(tmp_path / "seed0"), str(tmp_path / "seed1"), "--isolated"]) in (OK, FINDINGS)

@@ -60,7 +60,7 @@ def summary_of(logged: Logged) -> Summary:
     if rate is not None and not isinstance(settings.get("learning_rate"), float):
         settings["learning_rate"] = float(f"{rate:.3g}")
     curve, state = logged.primary, state_name(logged, "state")
-    if curve is None:
+    if curve is None or not len(curve.values):  # never logged, or never a number
         return Summary(logged.run.name, settings, state)  # type: ignore[arg-type]
     plateaus, held_out = logged.plateaus(curve.role), logged.curve("val_loss")
     last = plateaus[-1] if plateaus and plateaus[-1].end_step >= curve.bin_steps[-1] else None

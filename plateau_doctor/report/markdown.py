@@ -124,9 +124,9 @@ def _causes(one: RunExamination, examination: Examination) -> list[str]:
     state = examination.gate.state_of(one.state)
     if state is not None:
         waiver = waived.get((one.run.name, state))
-        lines.append(
-            f"| {code(state)} | error | its state | {escape(f'no, {waiver.by}: {waiver.why}') if waiver else 'yes'} |"
-        )
+        fails = "no" if examination.gate.fail_on == "never" else "yes"
+        counts = escape(f"no, {waiver.by}: {waiver.why}") if waiver else fails
+        lines.append(f"| {code(state)} | error | its state | {counts} |")
     for diagnosis in one.diagnoses:
         waiver = waived.get((one.run.name, diagnosis.cause))
         stops = examination.gate.stops(diagnosis.severity, diagnosis.probability)
