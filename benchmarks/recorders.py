@@ -2,8 +2,9 @@
 
 A small CNN is trained on the CPU with no recorder, with ours and, where wandb is importable, with `wandb.watch`
 offline, at the default schedules. Time: blocks of steps of one training, so that its tensors lie where they lay, are
-recorded in turns; what counts is the lower quartile of the blocks' CPU time, for other load only ever adds to it. The
-ratio of neighbors is printed beside, and what wandb does in its own service process is left out. Bytes: of
+recorded in turns. Of each place in a block the lower quartile over all blocks counts, for other load only ever adds to
+CPU time; a block costs the sum over its places, so that its one recorded step has its full weight. The ratio of
+neighbors is printed beside, and what wandb does in its own service process is left out. Bytes: of
 a run of `--long` steps with batches of two, since a log does not grow with the batch. Memory: largest resident of a
 CNN with wide dense layers, 100 MB of weights, above that of the same run without recorder; each run is a process of
 its own, which has imported all that it needs before it is weighed.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import os
 import platform
 import resource
@@ -31,6 +33,7 @@ from torch import nn
 
 from plateau_doctor.recorders.torch import Recorder
 
+KINDS = ["none", "ours", "wandb.watch"]
 BATCH = 64
 WIDE = 4096  # units of the model that is weighed
 WEIGHED = 51  # steps of it: the last one is recorded
@@ -95,19 +98,20 @@ def wandb_run(kind: str, folder: Path) -> Any:
     return wandb.init(mode="offline", dir=str(folder), settings=wandb.Settings(silent=True))
 
 
-def seconds(training: Training, steps: int) -> float:
-    """Return the CPU time of some steps."""
-    began = time.process_time()
+def seconds(training: Training, steps: int) -> list[float]:
+    """Return the CPU time of each of some steps."""
+    clock = [time.process_time()]
     for _ in range(steps):
         training.step()
-    return time.process_time() - began
+        clock.append(time.process_time())
+    return [after - before for before, after in itertools.pairwise(clock)]
 
 
-def times(kinds: list[str], steps: int, repeats: int, folder: Path) -> dict[str, list[float]]:
-    """Return the seconds of each block of one training; recorders take turns, in an order that turns around."""
+def times(kinds: list[str], steps: int, repeats: int, folder: Path) -> dict[str, list[list[float]]]:
+    """Return the seconds of each step of each block; recorders take turns, in an order that turns around."""
     training = Training(model_of(), BATCH)
     runs = {kind: wandb_run(kind, _made(folder, kind)) for kind in kinds}
-    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    found: dict[str, list[list[float]]] = {kind: [] for kind in kinds}
     seconds(training, 50)  # the dense records at the start are no part of the usual step
     for turn in range(repeats):
         for kind in kinds if turn % 2 else reversed(kinds):
@@ -171,6 +175,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50, help="steps of a block")
     parser.add_argument("--repeats", type=int, default=40, help="blocks of each kind")
     parser.add_argument("--long", type=int, default=10_000, help="steps of the run whose bytes are counted")
+    parser.add_argument("--only", nargs="+", default=KINDS, choices=KINDS, help="recorders that are measured")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -178,7 +183,9 @@ def main() -> None:
         what, kind = options.one
         print(bytes_of(kind, options.long) if what == "bytes" else memory_of(kind))
         return
-    kinds = ["none", "ours", *(["wandb.watch"] if importlib.util.find_spec("wandb") else [])]
+    kinds = [kind for kind in KINDS if kind in ("none", *options.only)]
+    if not importlib.util.find_spec("wandb"):
+        kinds = [kind for kind in kinds if kind != "wandb.watch"]
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one thread; {versions()}")
     tell_time(kinds, options.steps, options.repeats)
     tell_memory(kinds)
@@ -190,11 +197,12 @@ def tell_time(kinds: list[str], steps: int, repeats: int) -> None:
         found = times(kinds, steps, repeats, Path(folder))
     print(f"\nstep time: CNN of 0.5 M weights, batches of {BATCH}, {repeats} blocks of {steps} steps")
     print(f"{'':<12} {'CPU ms':>8} {'overhead':>9}  of neighbors: median, quartiles")
-    floors = {kind: quantiles(found[kind])[0] for kind in kinds}
+    floors = {kind: sum(quantiles(place)[0] for place in zip(*found[kind], strict=True)) for kind in kinds}
     for kind in kinds:
-        low, middle, high = quantiles([a / b - 1 for a, b in zip(found[kind], found["none"], strict=True)])
+        blocks = zip(map(sum, found[kind]), map(sum, found["none"]), strict=True)
+        low, middle, high = quantiles([a / b - 1 for a, b in blocks])
         each, more = 1000 * floors[kind] / steps, floors[kind] / floors["none"] - 1
-        print(f"{kind:<12} {each:>8.2f} {more:>+9.2%}  {middle:+.1%}, {low:+.1%} to {high:+.1%}")
+        print(f"{kind:<12} {each:>8.2f} {more:>+9.2%}  {middle:+.1%}, {low:+.1%} to {high:+.1%}", flush=True)
 
 
 def tell_memory(kinds: list[str]) -> None:
@@ -206,9 +214,8 @@ def tell_memory(kinds: list[str]) -> None:
     )
     for kind in kinds[1:]:
         more = grown[kind] - plain
-        print(
-            f"{kind:<12} {more / 1e6:>+8.1f} MB {more / weights:>+8.1%} of the weights, {more / plain:+.1%} of all"
-        )
+        share = f"{more / weights:>+8.1%} of the weights, {more / plain:+.1%} of all"
+        print(f"{kind:<12} {more / 1e6:>+8.1f} MB {share}", flush=True)
 
 
 def tell_bytes(kinds: list[str], steps: int) -> None:

@@ -84,7 +84,7 @@ def as_array(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):  # a torch tensor, which may want its gradient or sit on a GPU
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() else values  # numpy has no bfloat16
-    return np.asarray(values)
+    return np.asarray(values.numpy() if hasattr(values, "numpy") else values)
 
 
 def class_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

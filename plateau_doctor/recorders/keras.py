@@ -25,6 +25,7 @@ from plateau_doctor.recorders.keras_model import (
     inputs_of,
     kernels_of,
     learning_rate_of,
+    mean_loss,
     rescales,
     settings_of,
 )
@@ -44,10 +45,10 @@ class Recorder:
         every: Steps between two records of gradients and weights; at the start they are denser.
         histograms: Whether histograms are written, beside norms and ratios.
         validation_data: (inputs, labels), or batches of such pairs. With it, activations and the scale of the
-            inputs are recorded and, for a classifier on JAX, the recall of each class after each epoch; elsewhere
-            that is taken from the evaluation that `fit` makes.
+            inputs are recorded and, for a classifier that `fit` does not evaluate, the recall of each class after
+            each epoch; elsewhere that is taken from the evaluation that `fit` makes.
         labels: The training labels, shape (n,) or one-hot (n, classes): their number, classes and majority
-            share become settings; elsewhere than on JAX they are counted as they pass.
+            share become settings; else they are counted as they pass.
         first_step: Updates before this training, where it goes on from another; by default those that its
             optimizer counts.
         first_epoch: Epochs before it.
@@ -97,6 +98,7 @@ class Recorder:
         self._before: dict[str, np.ndarray] = {}
         self._kernels: dict[str, Any] = {}
         self._probe: Any = None
+        self._mean_loss: Any = None
         self._seen: tuple[float, float] | None = None
         self._rate, self._told = learning_rate_of(self.model), False
         self._held_out: HeldOut | None = None
@@ -113,6 +115,8 @@ class Recorder:
         if self._step >= min(self._next_loss, self._next):
             self._sync()
             self._seen = self._loss_so_far()
+            if self._gradients:
+                self._gradients.expect(True)
         if self._step >= self._next:
             self._before = {n: sampled(array(kernel)).values for n, kernel in self._kernels.items()}
 
@@ -123,6 +127,8 @@ class Recorder:
         self._step += steps
         if self._seen is not None or self._before:
             self._sync()
+            if self._gradients:
+                self._gradients.expect(False)
         if self._seen is not None:
             self._rate = learning_rate_of(self.model)
             self._write_batch(tape, *self._seen)
@@ -159,7 +165,7 @@ class Recorder:
             outputs = {name: array(out) for name, out in self._probe(held_out.probe).items()}
             dead = {name: dead_units(out) for name, out in outputs.items()}
             tape.activations(self._step, {name: sampled(out) for name, out in outputs.items()}, dead)
-            self._next_activations = self._step + self._every
+            self._next_activations = self._step + 2 * self._every  # they cost a call of the model
 
     def on_train_end(self, logs: Logs = None) -> None:  # noqa: ARG002
         """Give the optimizer back as it was and close the file."""
@@ -222,10 +228,10 @@ class Recorder:
 
     def _loss_so_far(self) -> tuple[float, float] | None:
         """Return the sum of losses and the number of samples of this epoch; Keras reports only their ratio."""
-        for metric in self.model.metrics:
-            if metric.name == "loss" and hasattr(metric, "total") and hasattr(metric, "count"):
-                return float(array(metric.total)), float(array(metric.count))
-        return None
+        if self._mean_loss is None:
+            self._mean_loss = mean_loss(self.model)
+        mean = self._mean_loss
+        return None if mean is None else (float(array(mean.total)), float(array(mean.count)))
 
     def _layers(self, steps: int) -> list[Layer]:
         found = self._gradients.read() if self._gradients else {}

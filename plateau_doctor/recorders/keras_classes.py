@@ -13,6 +13,7 @@ import numpy as np
 
 from plateau_doctor.recorders.held_out import recalls_of
 from plateau_doctor.recorders.keras_gradients import array
+from plateau_doctor.recorders.keras_model import mean_loss
 from plateau_doctor.recorders.tape import warn
 
 __all__ = ["Classes", "classifies"]
@@ -34,8 +35,8 @@ class Classes:
         outputs = model.output_shape[1]
         size = max(2, outputs)
         self._model, self._outputs = model, outputs
-        self._trained = keras.Variable(np.zeros(size), dtype="float32", trainable=False)
-        self._held_out = keras.Variable(np.zeros((2, size)), dtype="float32", trainable=False)
+        self._home = mean_loss(model) if keras.backend.backend() == "jax" else None
+        self._trained, self._held_out = self._variable((size,)), self._variable((2, size))
         self._testing = False
         self._compute, self._test = model.compute_metrics, model.test_step
         model.compute_metrics, model.test_step = self._counted(self._compute), self._tested
@@ -61,6 +62,17 @@ class Classes:
         """Give the model its own methods back; its steps are compiled anew if it is used again."""
         del self._model.compute_metrics, self._model.test_step
         self._model.train_function = self._model.test_function = None
+        if self._home is not None:
+            own = (id(self._trained), id(self._held_out))
+            self._home._variables[:] = [v for v in self._home._variables if id(v) not in own]
+
+    def _variable(self, shape: tuple[int, ...]) -> Any:
+        """Return zeros; on JAX, where only state that the model knows leaves a step, they lie in its metric."""
+        import keras
+
+        if self._home is not None:
+            return self._home.add_variable(shape, initializer="zeros", dtype="float32", name="plateau_doctor")
+        return keras.Variable(np.zeros(shape), dtype="float32", trainable=False)
 
     def _tested(self, *args: Any, **kwargs: Any) -> Any:
         self._testing = True
@@ -101,7 +113,7 @@ class Classes:
 
 
 def classifies(model: Any) -> bool:
-    """Whether a model is a classifier whose counts leave a compiled step; on JAX only known state does."""
+    """Whether a model is a classifier whose counts leave a compiled step."""
     import keras
 
     shape, loss = getattr(model, "output_shape", None), model.loss
@@ -109,7 +121,7 @@ def classifies(model: Any) -> bool:
         loss if isinstance(loss, str) else str(getattr(loss, "name", None) or getattr(loss, "__name__", ""))
     )
     return (
-        keras.backend.backend() != "jax"
+        (keras.backend.backend() != "jax" or mean_loss(model) is not None)
         and isinstance(shape, tuple)
         and len(shape) == 2
         and isinstance(shape[1], int)

@@ -15,6 +15,7 @@ __all__ = [
     "inputs_of",
     "kernels_of",
     "learning_rate_of",
+    "mean_loss",
     "rescales",
     "settings_of",
 ]
@@ -80,6 +81,12 @@ def learning_rate_of(model: Any) -> float:
     return float(
         f"{float(inner_optimizer(model).learning_rate):.7g}"
     )  # kept as float32: 0.1, not 0.10000000149
+
+
+def mean_loss(model: Any) -> Any:
+    """Return the metric that `fit` reports as the loss, with its `total` and `count`; None where there is none."""
+    found = (one for one in model.metrics if one.name == "loss")
+    return next((one for one in found if hasattr(one, "total") and hasattr(one, "count")), None)
 
 
 def rescales(model: Any) -> bool:

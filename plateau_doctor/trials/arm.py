@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import wraps
 from pathlib import Path
@@ -36,7 +36,7 @@ class Arm:
     Attributes:
         order: The same.
         change: The knobs to turn, typed.
-        outcome: What is known so far; `tell` adds to it.
+        steps: Optimizer steps so far.
         scored: Whether there is a score at the end of the training so far.
         crashed: Whether the script ends by an error.
         at_end: Called as the process ends, before the last outcome is written.
@@ -45,13 +45,19 @@ class Arm:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.change = Change(**_typed(order.change))
-        self.outcome = Outcome(looked_for=LOOKED_FOR)
+        self.steps = 0
         self.scored = False
         self.crashed = False
         self.at_end: list[Callable[[], None]] = []
+        self._told = Outcome(looked_for=LOOKED_FOR)
         self._pid = os.getpid()
-        self._first: float | None = None
+        self._first = self._last = 0.0  # seconds of a clock at the first and at the last step
         self._models = 0
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is known so far; `tell` adds to it."""
+        return replace(self._told, steps=self.steps, seconds=self._last - self._first)
 
     @property
     def watched(self) -> bool:
@@ -77,12 +83,12 @@ class Arm:
     @property
     def epochs_left(self) -> int | None:
         """Epochs until the cap; None without one."""
-        return None if self.order.epochs is None else max(0, self.order.epochs - self.outcome.epochs)
+        return None if self.order.epochs is None else max(0, self.order.epochs - self._told.epochs)
 
     @property
     def steps_left(self) -> int | None:
         """Optimizer steps until the cap; None without one."""
-        return None if self.order.steps is None else max(0, self.order.steps - self.outcome.steps)
+        return None if self.order.steps is None else max(0, self.order.steps - self.steps)
 
     def logs(self, another: bool = False) -> Path:
         """Return where the log goes; of a recording, what `another` model does is a run of its own."""
@@ -93,48 +99,48 @@ class Arm:
 
     def hold_on(self, to: str) -> None:
         """Take note of what is wrapped; the first process of the trial that does so is the arm."""
-        if self.outcome.held_on is None:
+        if self._told.held_on is None:
             with contextlib.suppress(FileExistsError):
                 (self.folder / CLAIM).touch(exist_ok=False)
                 (self.folder / CLAIM).write_text(str(self._pid), encoding="utf-8")
-            self.outcome = replace(self.outcome, held_on=to)
+            self._told = replace(self._told, held_on=to)
             self.write()
 
     def applied(self, knob: str, what: str) -> None:
         """Take note that a knob is turned, in words."""
-        self.outcome = replace(self.outcome, applied={**self.outcome.applied, knob: what})
+        self._told = replace(self._told, applied={**self._told.applied, knob: what})
 
     def not_testable(self, knob: str, why: str) -> None:
         """Take note that a knob cannot be turned in this script."""
-        if self.outcome.not_testable.get(knob) != why:
-            self.outcome = replace(self.outcome, not_testable={**self.outcome.not_testable, knob: why})
+        if self._told.not_testable.get(knob) != why:
+            self._told = replace(self._told, not_testable={**self._told.not_testable, knob: why})
             self.write()
 
     def seeded(self, seed: int) -> None:
         """Take note of a seed that the script sets."""
-        if seed not in self.outcome.seeds and len(self.outcome.seeds) < 100:
-            self.outcome = replace(self.outcome, seeds=(*self.outcome.seeds, seed))
+        if seed not in self._told.seeds and len(self._told.seeds) < 100:
+            self._told = replace(self._told, seeds=(*self._told.seeds, seed))
 
     def tell(self, **values: Any) -> None:
         """Set fields of the outcome."""
-        self.outcome = replace(self.outcome, **values)
+        self._told = replace(self._told, **values)
 
     def add(self, name: str, what: str) -> None:
         """Add to one of the outcome's lists, once: `redirected`, `refused`, `problems`."""
-        known: tuple[str, ...] = getattr(self.outcome, name)
+        known: tuple[str, ...] = getattr(self._told, name)
         if what not in known and len(known) < 1000:
             self.tell(**{name: (*known, what)})
 
     def stepped(self, steps: int = 1) -> None:
         """Count optimizer steps."""
-        now = time.monotonic()
-        self._first = now if self._first is None else self._first
-        done = self.outcome
-        self.outcome = replace(done, steps=done.steps + steps, seconds=now - self._first)
+        self.begin()
+        self.steps += steps
+        self._last = time.monotonic()
 
     def begin(self) -> None:
         """Start the clock, before the first step."""
-        self._first = time.monotonic() if self._first is None else self._first
+        if not self._first:
+            self._first = self._last = time.monotonic()
 
     def leave(self) -> NoReturn:
         """End the script at the cap: there is nothing left to learn from it.
@@ -156,11 +162,11 @@ class Arm:
         for do in self.at_end:
             with told(self, "at the end"):
                 do()
-        if self.outcome.ended is None and not self.crashed and self.outcome.held_on:
+        if self._told.ended is None and not self.crashed and self._told.held_on:
             self.tell(ended="script")
-        if self.outcome.held_on:
+        if self._told.held_on:
             for knob in self.knobs:
-                if knob not in {**self.outcome.applied, **self.outcome.not_testable}:
+                if knob not in {**self._told.applied, **self._told.not_testable}:
                     self.not_testable(knob, "nothing in this script took it")
         self.write()
 
@@ -193,14 +199,23 @@ def guarded(arm: Arm, what: str) -> Callable[[Wrapped], Wrapped]:
     return decorate
 
 
-@contextlib.contextmanager
-def told(arm: Arm, what: str) -> Iterator[None]:
-    """Turn an error inside into a problem of the outcome, and go on."""
-    try:
-        yield
-    except Exception as error:
-        arm.add("problems", f"{what}: {type(error).__name__}: {error}")
-        arm.write()
+class told:  # noqa: N801 - it reads as what it does: `with told(...)`
+    """Turn an error inside into a problem of the outcome, and go on; a class, for a step enters a dozen of them."""
+
+    __slots__ = ("_arm", "_what")
+
+    def __init__(self, arm: Arm, what: str) -> None:
+        self._arm, self._what = arm, what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._arm.add("problems", f"{self._what}: {type(error).__name__}: {error}")
+        self._arm.write()
+        return True
 
 
 def _typed(knobs: Any) -> dict[str, Any]:

@@ -194,7 +194,7 @@ class Training:
             folder,
             validation_data=held_out[:2] if held_out is not None and held_out[1] is not None else None,
             labels=labels if labels is not None and classes_in(labels) is not None else None,
-            first_step=self._arm.outcome.steps,
+            first_step=self._arm.steps,
             first_epoch=self._arm.outcome.epochs,
         )
 

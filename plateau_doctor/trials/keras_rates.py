@@ -46,7 +46,7 @@ class _Schedule:
         self._plateau = OnPlateau(5)
 
     def begin(self, model: Any, params: dict[str, Any]) -> None:
-        self._start, self._epochs = self._arm.outcome.steps, params.get("epochs") or 1
+        self._start, self._epochs = self._arm.steps, params.get("epochs") or 1
         self._total = self._epochs * (params.get("steps") or 0)
         left = self._arm.steps_left
         self._total = min(self._total, left) if left is not None and self._total else self._total
@@ -63,7 +63,7 @@ class _Schedule:
         if self._kind == "on_plateau":
             return
         if self._total:
-            progress = (self._arm.outcome.steps - self._start) / max(1, self._total - 1)
+            progress = (self._arm.steps - self._start) / max(1, self._total - 1)
         else:
             progress = epoch / max(1, self._epochs - 1)
         self._turn(model, factor(self._kind, progress))

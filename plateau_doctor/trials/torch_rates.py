@@ -141,7 +141,7 @@ class Rates:
             return rate * times
         self._arm.applied("schedule", WORDS[change.schedule])
         own = rate if change.schedule == "warm_up" else base
-        return own * times * factor(change.schedule, self._arm.outcome.steps / max(1, total - 1))
+        return own * times * factor(change.schedule, self._arm.steps / max(1, total - 1))
 
     def _clip(self, optimizer: Any) -> None:
         parameters = [one for group in optimizer.param_groups for one in group["params"]]

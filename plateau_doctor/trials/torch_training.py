@@ -156,7 +156,7 @@ class Training:
             self._log.close()
             if self._log.off:  # one warning is enough
                 return
-        first = self._arm.outcome.steps if not self._arm.watched else None if another else before
+        first = self._arm.steps if not self._arm.watched else None if another else before
         self._log = Log(self._arm, self._torch, model, optimizer, self._arm.logs(another), first)
 
     def _nothing_held_out(self) -> HeldOut | Evaluation:
@@ -245,7 +245,7 @@ class Training:
     def _take_evaluation(self) -> None:
         """Take the result of an evaluation by the script, if one is over since the last step."""
         loss = self._held_out.mean
-        if self._since_evaluation or loss is None or not self._arm.outcome.steps:
+        if self._since_evaluation or loss is None or not self._arm.steps:
             return
         self._since_evaluation = 1  # not again before the next one
         self._rates.after_epoch(loss)
@@ -273,13 +273,13 @@ class Training:
             self._log.close()
 
     def _score(self) -> None:
-        if self._model is None or self._scored_at == self._arm.outcome.steps:
+        if self._model is None or self._scored_at == self._arm.steps:
             return
         if self._arm.watched:
             if not self._held_out.known:
                 self._arm.add("problems", f"no validation loss is logged: {NOT_HEARD}")
             return
-        self._scored_at, self._scoring = self._arm.outcome.steps, True
+        self._scored_at, self._scoring = self._arm.steps, True
         try:
             with told(self._arm, "no score"):
                 self._patience.restore(self._model)

@@ -11,10 +11,16 @@ from plateau_doctor.readers import read
 
 from .running import alone, trial
 
-pytestmark = pytest.mark.skipif(
-    not importlib.util.find_spec("keras") or not importlib.util.find_spec("tensorflow"),
-    reason="no Keras here",
-)
+
+@pytest.fixture(params=["tensorflow", "jax", "torch"], autouse=True)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the back-end that the scripts are run on."""
+    name: str = request.param
+    if not importlib.util.find_spec("keras") or not importlib.util.find_spec(name):
+        pytest.skip(f"no Keras on {name} here")
+    monkeypatch.setenv("KERAS_BACKEND", name)
+    return name
+
 
 SCRIPT = """
 import argparse, hashlib
