@@ -38,7 +38,7 @@ def build(classes: int, rate: float, penalty: float, filters: int) -> keras.Mode
 
 def main() -> None:
     sicknesses = (
-        "none lr_too_high lr_too_low small_dataset class_imbalance unnormalized_inputs "
+        "none lr_too_high lr_never_lowered lr_too_low small_dataset class_imbalance unnormalized_inputs "
         "over_regularized capacity_too_small unshuffled_data"
     ).split()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -64,7 +64,7 @@ def main() -> None:
         order = np.argsort(y, kind="stable")
         x, y = x[order], y[order]
 
-    rates = {"lr_too_high": 2.0, "lr_too_low": 1e-4}
+    rates = {"lr_too_high": 2.0, "lr_never_lowered": 0.1, "lr_too_low": 1e-4}
     model = build(
         classes=len(classes),
         rate=0.8 if sick == "over_regularized" else 0.0,

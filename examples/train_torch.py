@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 CLASSES = range(8)
-RATES = {"lr_too_high": 2.0, "lr_too_low": 1e-4}
+RATES = {"lr_too_high": 2.0, "lr_never_lowered": 0.1, "lr_too_low": 1e-4}
 
 
 def build(rate: float, filters: int) -> nn.Module:
@@ -67,7 +67,7 @@ def evaluate(model: nn.Module, criterion: nn.Module, batches: DataLoader) -> tup
 
 def main() -> None:
     sicknesses = (
-        "none lr_too_high lr_too_low small_dataset class_imbalance unnormalized_inputs "
+        "none lr_too_high lr_never_lowered lr_too_low small_dataset class_imbalance unnormalized_inputs "
         "over_regularized capacity_too_small unshuffled_data"
     ).split()
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
