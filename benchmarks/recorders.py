@@ -197,9 +197,7 @@ def tell_time(kinds: list[str], steps: int, repeats: int) -> None:
         f"\nstep time: CNN of 0.5 M weights, batches of {BATCH}, {repeats} blocks of {steps} steps with and without"
     )
     print(f"{'':<12} {'CPU ms':>8} {'without':>8} {'overhead':>9}  of neighbors: median, quartiles")
-    for kind in (
-        kinds
-    ):  # one after the other: what a recorder leaves to a process of its own is no matter of the next
+    for kind in kinds:  # by turns, for what one leaves to a process of its own would slow the next down
         with tempfile.TemporaryDirectory() as folder:
             found = times(["none", kind], steps, repeats, Path(folder))
         with_it, without = (

@@ -75,21 +75,9 @@ def verdict(case: Case, folder: Path, weights: Path, jobs: int) -> dict[str, obj
     # a schedule shows at the end of it; what overfits is trained until its validation loss has turned
     budget = () if case.flags == SMALL else ("--budget", "100%")
     pretrained = ("--weights", str(weights)) if case.weights else ()
+    verify = ("-m", "plateau_doctor", "verify", str(logs), "--fix", case.fix)
     done = ran(
-        *(
-            "-m",
-            "plateau_doctor",
-            "verify",
-            str(logs),
-            "--fix",
-            case.fix,
-            "--jobs",
-            str(jobs),
-            "--seeds",
-            "5",
-            *budget,
-            *pretrained,
-        ),
+        *(*verify, "--jobs", str(jobs), "--seeds", "5", *budget, *pretrained),
         *("--folder", str(folder / "trials" / f"{case.fix}-{name}"), "--format", "json", "-o", str(told)),
         *("--", sys.executable, script, *case.flags, "--logdir", str(folder / "own" / name)),
     )
