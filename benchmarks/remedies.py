@@ -77,7 +77,7 @@ def verdict(case: Case, folder: Path, weights: Path, jobs: int) -> dict[str, obj
     pretrained = ("--weights", str(weights)) if case.weights else ()
     verify = ("-m", "plateau_doctor", "verify", str(logs), "--fix", case.fix)
     done = ran(
-        *(*verify, "--jobs", str(jobs), "--seeds", "5", *budget, *pretrained),
+        *(*verify, "--jobs", str(jobs), "--seeds", "8", *budget, *pretrained),
         *("--folder", str(folder / "trials" / f"{case.fix}-{name}"), "--format", "json", "-o", str(told)),
         *("--", sys.executable, script, *case.flags, "--logdir", str(folder / "own" / name)),
     )

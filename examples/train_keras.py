@@ -52,7 +52,7 @@ def main() -> None:
 
     keras.utils.set_random_seed(options.seed)
     classes = OTHERS if options.pretrain else TARGET
-    samples = 3000 if options.pretrain else 60 if sick == "small_dataset" else 1000
+    samples = 12000 if options.pretrain else 60 if sick == "small_dataset" else 1000
     x, y = draw(classes, samples, seed=1)
     x_held_out, y_held_out = draw(classes, 500, seed=2)
     if sick == "unnormalized_inputs":

@@ -75,7 +75,8 @@ class Outcome:
         scored_on: What was scored on, in words, or why nothing was.
         seeds: Seeds that the script set, as it set them (before the offset).
         fingerprint: Digest of the weights at the end: equal across seeds means that the seed had no effect.
-        redirected: Files that the script meant to write and that went into the folder instead.
+        redirected: Files that the script meant to write and that went into the folder instead, and what it meant to
+            delete and no longer sees.
         refused: What was refused, in words ("would overwrite /data/labels.csv"): changes to files that existed before.
         problems: What went wrong in the wrap itself, or why this training is not run ("WORLD_SIZE=4: ...").
         seconds: Wall time from the first step to the last.

@@ -3,9 +3,10 @@
 A file that the script means to write at `models/best.pt` is written at `saved/models/best.pt` of the trial;
 from then on every look at `models/best.pt` finds the copy. So a log of the last run is not overwritten, a
 checkpoint is read back as the script expects, and a second trial does not meet the first one's files. A file
-that is changed in place is copied first. Folders are made where the script wants them, since native code may
-write there, and those that stayed empty are taken away at the end. Only Python's own file functions go this way,
-and the savers that are named here; what they do not cover and would hurt, the guard refuses.
+that is changed in place is copied first, and one that the script deletes is only hidden from it (`folders.py`).
+Folders are made where the script wants them, since native code may write there, and those that stayed empty are taken
+away at the end. Only Python's own file functions go this way, and the savers that are named here; what they do not
+cover and would hurt, the guard refuses.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from plateau_doctor.trials import folders
 from plateau_doctor.trials.arm import Arm
 
 __all__ = ["SAVED", "Saving", "install"]
 
 SAVED = "saved"
 LARGEST_COPY = 64 * 2**20  # bytes; larger files that are changed in place are left to the guard
-READS = ("stat", "remove", "unlink", "chmod", "utime")
+READS = ("stat", "chmod", "utime")
 WhenImported = Callable[[str, Callable[[ModuleType], None]], None]
 
 
@@ -45,6 +47,7 @@ class Saving:
         self._arm = arm
         self._here, self._script = os.getcwd(), _folder_of_script()
         self._saved = os.path.join(os.path.abspath(arm.folder), SAVED)
+        self.elsewhere = os.path.join(self._saved, "_")  # what was meant for outside the working directory
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(Path.home(), ".cache")
         self._left = tuple(f"{one}{os.sep}" for one in (os.path.abspath(arm.folder), cache, "/dev", "/proc"))
         self._temporary = f"{os.path.realpath(tempfile.gettempdir())}{os.sep}"
@@ -52,16 +55,17 @@ class Saving:
         self._start = time.time()
         self._any = os.path.isdir(self._saved)
         self._made: list[str] = []  # folders
+        self._hidden: set[str] = set()
         arm.at_end.append(self.tidy)
 
     def to_write(self, path: Any, keep: bool = False) -> Any:
         """Return where a file is to be written that was meant for `path`; `keep` what it holds so far."""
-        name = self._ours(path)
+        name = self.ours(path)
         if name is None:
             return path
-        copy = self._copy_of(name)
-        if not self._is_there(copy):
-            old = self._is_there(name)
+        copy = self.copy_of(name)
+        if not self.is_there(copy):
+            old = self.is_there(name) and not self.is_hidden(name)
             if old and keep and self._stat(name).st_size > LARGEST_COPY:
                 return path
             os.makedirs(os.path.dirname(copy), exist_ok=True)
@@ -72,24 +76,34 @@ class Saving:
         return copy
 
     def to_read(self, path: Any) -> Any:
-        """Return the copy of `path` where there is one, else `path`."""
+        """Return the copy of `path` where there is one or the script deleted what was there, else `path`."""
         if not self._any:
             return path
-        name = self._ours(path)
+        name = self.ours(path)
         if name is None:
             return path
-        copy = self._copy_of(name)
-        return copy if self._is_there(copy) else path
+        copy = self.copy_of(name)
+        return copy if self.is_there(copy) or self.is_hidden(name) else path
 
     def folder(self, path: Any) -> str:
         """Return the folder to log into that was meant to be `path`."""
-        copy = self._copy_of(os.path.abspath(os.fspath(path)))
+        copy = self.copy_of(os.path.abspath(os.fspath(path)))
         self._arm.add("redirected", os.path.abspath(os.fspath(path)))
         return copy
 
+    def hide(self, name: str) -> None:
+        """Let the script no longer see a file or folder that was there before, which it means to delete."""
+        self._hidden.add(name)
+        self._any = True
+        self._arm.add("redirected", name)
+
+    def is_hidden(self, name: str) -> bool:
+        """Whether the script has deleted this, or a folder that it was in, to its own mind."""
+        return any(name == one or name.startswith(f"{one}{os.sep}") for one in self._hidden)
+
     def made(self, path: Any) -> None:
         """Take note of a folder that was made."""
-        name = self._ours(path)
+        name = self.ours(path)
         if name is not None:
             self._made.append(name)
 
@@ -99,7 +113,12 @@ class Saving:
             with contextlib.suppress(OSError):
                 os.rmdir(name)
 
-    def _ours(self, path: Any) -> str | None:
+    @property
+    def differs(self) -> bool:
+        """Whether the script sees anything else than what is there: something was saved or hidden."""
+        return self._any
+
+    def ours(self, path: Any) -> str | None:
         """Return the absolute name of a path that is redirected, None for what is left where it is."""
         if isinstance(path, int) or not isinstance(path, (str, bytes, os.PathLike)):
             return None
@@ -107,21 +126,25 @@ class Saving:
         if name.startswith(self._left) or f"{os.sep}__pycache__{os.sep}" in name or "torchinductor_" in name:
             return None
         passing = name.startswith(self._temporary) and not name.startswith((self._here, self._script))
-        return None if passing and not self._was_there(name) else name
+        return None if passing and not self.was_there(name) else name
 
-    def _was_there(self, name: str) -> bool:
+    def was_there(self, name: str) -> bool:
+        """Whether this was there before the trial."""
         try:
             return self._stat(name).st_ctime < self._start
         except (OSError, ValueError):
             return False
 
-    def _copy_of(self, name: str) -> str:
-        inside = name.startswith(f"{self._here}{os.sep}")
-        return os.path.join(
-            self._saved, os.path.relpath(name, self._here) if inside else "_" + name.replace(":", "")
-        )
+    def copy_of(self, name: str) -> str:
+        """Return where that is saved which the script means to save under an absolute name."""
+        if name == self._here:
+            return self._saved
+        if name.startswith(f"{self._here}{os.sep}"):
+            return os.path.join(self._saved, os.path.relpath(name, self._here))
+        return self.elsewhere + name.replace(":", "")
 
-    def _is_there(self, name: str) -> bool:
+    def is_there(self, name: str) -> bool:
+        """Whether there is such a file or folder, in truth."""
         try:
             self._stat(name)
         except (OSError, ValueError):
@@ -137,7 +160,7 @@ def install(arm: Arm, when_imported: WhenImported) -> Saving:
         _replace_first(saving, os, name)
     for name in ("rename", "replace", "link", "symlink"):
         _replace_move(saving, name)
-    _replace_mkdir(saving)
+    folders.install(saving)
     when_imported("h5py", lambda module: _replace_hdf5(saving, module))
     when_imported("keras", lambda module: _replace_tensorboard(saving, module))
     when_imported("torch", lambda module: _replace_torch(saving, module))
@@ -183,18 +206,6 @@ def _replace_move(saving: Saving, name: str) -> None:
         return original(saving.to_read(src), saving.to_write(dst), **kwargs)
 
     setattr(os, name, moved)
-
-
-def _replace_mkdir(saving: Saving) -> None:
-    original = os.mkdir
-
-    @wraps(original)
-    def made(path: Any, *args: Any, **kwargs: Any) -> None:
-        original(path, *args, **kwargs)
-        if kwargs.get("dir_fd") is None:
-            saving.made(path)
-
-    os.mkdir = made
 
 
 def _replace_hdf5(saving: Saving, h5py: Any) -> None:

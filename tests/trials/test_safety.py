@@ -29,9 +29,8 @@ shutil.copy2("log.txt", "copy.txt")
 os.remove("deep/er/best.json")
 assert not os.path.exists("deep/er/best.json")
 for act in (
-    lambda: os.remove("data.csv"), lambda: os.rename("data.csv", "gone"), lambda: shutil.rmtree("old"),
+    lambda: os.rename("data.csv", "gone"), lambda: os.rmdir("empty"), lambda: shutil.move("data.csv", "moved"),
     lambda: os.truncate("data.csv", 0), lambda: os.open("data.csv", os.O_WRONLY | os.O_TRUNC),
-    lambda: shutil.move("data.csv", "moved"),
 ):
     try:
         act()
@@ -45,6 +44,7 @@ def place(tmp_path: Path) -> Path:
     """Return a folder with files that were there before."""
     folder = tmp_path / "work"
     (folder / "old").mkdir(parents=True)
+    (folder / "empty").mkdir()
     for name in ("data.csv", "old/run.csv"):
         (folder / name).write_text("kept\n")
     (folder / "log.txt").write_text("old\n")
@@ -61,7 +61,7 @@ def test_what_was_there_before_stays_and_the_script_finds_what_it_saved(place: P
     assert lines[0] == "['--data', 'd'] __main__ old"
     assert "['old', 'new']" in lines
     names = sorted(one.name for one in place.iterdir() if one.name != "__pycache__")
-    assert names == ["data.csv", "log.txt", "old", "script.py"], "an empty folder is taken away"
+    assert names == ["data.csv", "empty", "log.txt", "old", "script.py"], "an empty folder is taken away"
     assert [(place / n).read_text() for n in ("data.csv", "old/run.csv", "log.txt")] == ["kept\n"] * 2 + [
         "old\n"
     ]
@@ -70,6 +70,49 @@ def test_what_was_there_before_stays_and_the_script_finds_what_it_saved(place: P
     assert acts == {"delete", "rename", "overwrite"}
     assert outcome.held_on is None
     assert "keras.Model.fit" in outcome.looked_for
+
+
+CLEARS = """
+import glob, os, pathlib, shutil
+os.remove("log.txt")
+assert not os.path.exists("log.txt") and "log.txt" not in os.listdir()
+try:
+    os.remove("log.txt")
+except FileNotFoundError:
+    print("gone")
+with open("log.txt", "a") as file:
+    file.write("new")
+assert open("log.txt").read() == "new" and "log.txt" in os.listdir(".")
+pathlib.Path("old/best.pt").write_text("1")
+assert sorted(glob.glob("old/*")) == ["old/best.pt", "old/run.csv"]
+shutil.rmtree("old")
+assert not os.path.isdir("old") and not pathlib.Path("old/run.csv").exists() and not glob.glob("old*")
+os.makedirs("old/weights")
+pathlib.Path("old/weights/1.pt").write_text("1")
+assert [one.name for one in os.scandir("old")] == ["weights"]
+assert [str(one) for one in pathlib.Path("old").rglob("*.pt")] == ["old/weights/1.pt"]
+shutil.rmtree(pathlib.Path("old"))
+assert not os.path.exists("old/weights")
+os.makedirs("made/by")
+open("made/by/script", "w").close()
+assert [len(files) for _, _, files in os.walk("made")] == [0, 1]
+shutil.rmtree("made")
+assert not os.path.exists("made/by/script") and "made" not in os.listdir()
+"""
+
+
+def test_what_the_script_deletes_is_hidden_from_it_and_stays(place: Path) -> None:
+    (place / "script.py").write_text(CLEARS)
+    ran, outcome = trial(place, "script.py")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "gone\n", "")
+    assert outcome.refused == ()
+    kept = {
+        one.relative_to(place).as_posix(): one.read_text()
+        for one in place.rglob("*.*")
+        if one.name != "script.py"
+    }
+    assert kept == {"data.csv": "kept\n", "old/run.csv": "kept\n", "log.txt": "old\n"}
+    assert not (place / "made").exists()
 
 
 def test_a_log_of_the_last_run_in_the_temporary_folder_stays_too(place: Path, tmp_path: Path) -> None:
