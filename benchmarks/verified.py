@@ -128,8 +128,10 @@ class Bench:
         others = self._others(plan)
         launches = self._launches(one, plan, how)
         as_user, cost = self._tried(one, plan, launches)
+        used = {name for name, _ in as_user}
+        tried = tuple(f for i, f in enumerate(plan.fixes) if i < plan.most or f.id in used)
         alone = {}
-        for fix in (*plan.fixes, *others):
+        for fix in (*tried, *others):
             verdicts, _ = self._tried(one, replace(plan, fixes=(fix,)), launches)
             alone[fix.id] = verdicts[0][1]
         onset = min((onset_of(one.run, plateau) for plateau in one.plateaus), default=1.0)
@@ -141,7 +143,7 @@ class Bench:
             "as_user": as_user,
             "cost": cost,
             "alone": alone,
-            "gains": {fix.id: self._gain(fix, launches) for fix in (*plan.fixes, *others)},
+            "gains": {fix.id: self._gain(fix, launches) for fix in (*tried, *others)},
         }
 
     def _others(self, plan: Plan) -> list[Fix]:

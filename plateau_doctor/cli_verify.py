@@ -271,7 +271,7 @@ def _progress(plan: Plan) -> Callable[[Trial | Verdict], None]:
     from plateau_doctor.report.words import counted, number
     from plateau_doctor.trials.trial import Trial
 
-    began, arms = time.monotonic(), (1 + len(plan.fixes)) * plan.seeds
+    began, arms = time.monotonic(), plan.arms
     done: list[Trial] = []
 
     def seen(one: Trial | Verdict) -> None:

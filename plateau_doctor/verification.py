@@ -9,7 +9,7 @@ from pathlib import Path
 
 from plateau_doctor import examination
 from plateau_doctor.examination import Examination, RunExamination
-from plateau_doctor.fix import Fix
+from plateau_doctor.fix import Change, Fix
 from plateau_doctor.letters import NothingToAnalyze, UsageError
 from plateau_doctor.plateau import Plateau
 from plateau_doctor.rule import Rule
@@ -22,7 +22,7 @@ from plateau_doctor.trials.environment import environment
 from plateau_doctor.trials.journal import digest, opened
 from plateau_doctor.trials.launch import Launch, told_where
 from plateau_doctor.trials.length import length_of
-from plateau_doctor.trials.plan import Asked, Plan, budget_of, fixes_to_try
+from plateau_doctor.trials.plan import MOST_FIXES, Asked, Plan, budget_of, fixes_to_try
 from plateau_doctor.trials.protocol import Protocol
 from plateau_doctor.trials.trial import Arm, Trial
 from plateau_doctor.trials.trouble import WORRIED, Trouble, silence_of
@@ -177,6 +177,10 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
     fixes_of = {rule.cause: rule.fixes for rule in rules}
     left = [fixes_of[cause] for cause in one.undetermined or () if cause in fixes_of]
     fixes, untestable = fixes_to_try(one.diagnoses, left, examination.load_fixes(), how.fixes)
+    if how.script and how.weights is None:
+        needy = [fix.id for fix in fixes if fix.change is not None and _takes_weights(fix.change)]
+        untestable |= dict.fromkeys(needy, "it takes a file of pretrained weights; give one as --weights")
+        fixes = tuple(fix for fix in fixes if fix.id not in needy)
     base = _template(one, how)
     if base is not None:
         reasons = {fix.id: base.untestable(fix.change) for fix in fixes if fix.change is not None}
@@ -187,7 +191,11 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
         budget = replace(budget, epochs=None)
     elif budget.epochs is not None:  # steps would cut an epoch before its evaluation
         budget = replace(budget, steps=None)
-    return Plan(fixes, how.seeds, budget, untestable)
+    return Plan(fixes, how.seeds, budget, untestable, len(fixes) if how.fixes else MOST_FIXES)
+
+
+def _takes_weights(change: Change) -> bool:
+    return change.backbone is not None or change.unfreeze_last is not None
 
 
 def folder_of(one: RunExamination, how: Verification) -> Path:

@@ -89,14 +89,14 @@ def arms_table(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
 
 def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     """Return what a verification would train, for a dry run: arms, seeds, minutes and device."""
-    arms = (1 + len(plan.fixes)) * plan.seeds
+    arms, names = plan.arms, [fix.id for fix in plan.fixes]
     seconds = plan.budget.seconds
     cap = " and ".join(
         counted(n, unit) for n, unit in ((plan.budget.epochs, "epoch"), (plan.budget.steps, "step")) if n
     )
     lines = [
         f"run      {one.run.name}",
-        f"arms     control, {', '.join(fix.id for fix in plan.fixes)}" if plan.fixes else "arms     none",
+        f"arms     control, {', '.join(names[: plan.most])}" if names else "arms     none",
         f"seeds    {plan.seeds} each, {counted(arms, 'arm')} at most; fewer where a verdict is clear sooner",
         f"budget   {cap or 'unknown'} an arm: {plan.budget.says}",
         "schedule a schedule of the script's own that follows its number of epochs ends with the budget",
@@ -105,6 +105,8 @@ def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     ]
     if not plan.budget.reaches:
         lines.append("note     the budget does not reach the onset of the trouble")
+    if names[plan.most :]:
+        lines.append(f"instead  of what cannot be tested here: {', '.join(names[plan.most :])}")
     return "\n".join(lines + [f"not tried: {name}: {why}" for name, why in plan.untestable.items()])
 
 

@@ -132,7 +132,9 @@ class Arm:
             self.tell(**{name: (*known, what)})
 
     def stepped(self, steps: int = 1) -> None:
-        """Count optimizer steps."""
+        """Count optimizer steps; end the script where a knob cannot be turned, for its arm can tell nothing."""
+        if self._told.not_testable:
+            self.leave("not testable")
         self.begin()
         self.steps += steps
         self._last = time.monotonic()
@@ -142,14 +144,14 @@ class Arm:
         if not self._first:
             self._first = self._last = time.monotonic()
 
-    def leave(self) -> NoReturn:
-        """End the script at the cap: there is nothing left to learn from it.
+    def leave(self, ended: str = "cap") -> NoReturn:
+        """End the script, at the cap or before: there is nothing left to learn from it.
 
         What follows a training (saving, plotting, testing) would cost time and might fail for what a short
         training has not made. SystemExit runs the script's `finally` clauses and exit handlers. In another
         than the main thread it would end only that thread, so the process ends there.
         """
-        self.tell(ended="cap")
+        self.tell(ended=ended)
         self.write()
         if threading.current_thread() is not threading.main_thread():
             sys.stdout.flush()

@@ -53,9 +53,9 @@ def onset_of(run: Run, plateau: Plateau) -> float:
 
 
 def turn_of(run: Run) -> float | None:
-    """Return the share of a run at which its validation loss turns to rise, None where it does not.
+    """Return the share of a run at which its validation loss has gone a quarter of the way from its lowest to its end.
 
-    It does where it ends above its lowest by 2 %, and by four times its noise.
+    None where it does not turn to rise: by 2 %, and by four times its noise.
     """
     curve = curve_of(run, "val_loss")
     if curve is None or len(curve.bins) < 8:
@@ -63,7 +63,9 @@ def turn_of(run: Run) -> float | None:
     lowest, end = float(curve.bins.min()), float(np.median(curve.bins[-max(1, len(curve.bins) // 8) :]))
     if end - lowest <= max(RISE * abs(lowest), 4 * curve.noise):
         return None
-    return float(np.argmin(curve.bins)) / (len(curve.bins) - 1)
+    turned = int(np.argmin(curve.bins))
+    seen = turned + int(np.argmax(curve.bins[turned:] >= lowest + (end - lowest) / 4))
+    return seen / (len(curve.bins) - 1)
 
 
 def _extent(values: np.ndarray) -> float:

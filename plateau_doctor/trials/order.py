@@ -67,7 +67,8 @@ class Outcome:
         looked_for: What was looked for, as names a person knows.
         applied: Knob -> what was done, in words ("0.1 -> 0.01 at every optimizer").
         not_testable: Knob -> why it cannot be turned here.
-        ended: "cap" at the cap of the order, "script" when the script ended by itself, None while it runs.
+        ended: "cap" at the cap of the order, "not testable" where a knob could not be turned, "script" when the script
+            ended by itself, None while it runs.
         steps: Optimizer steps done.
         epochs: Epochs done.
         loss: Original loss on held-out data, in evaluation mode, at the end; None without held-out data.

@@ -17,7 +17,7 @@ __all__ = ["Asked", "Budget", "Plan", "budget_of", "fixes_to_try"]
 
 SHARE = 0.2  # of the original run, where the trouble does not begin later
 HORIZON = 1 / 8  # of the original run, which a plateau must last to be one (see plateau.py)
-MOST_FIXES = 4  # without --fix
+MOST_FIXES = 4  # that are judged, without --fix
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,24 @@ class Plan:
     """Fixes in the order they are tried, seeds, and the budget of each arm.
 
     Attributes:
-        fixes: Fixes with a change, the likeliest first.
+        fixes: Fixes with a change, the likeliest first. Those behind the first `most` are tried where one of these
+            turns out not to be testable.
         seeds: Seeds an arm is trained with at most.
         budget: How long each trains.
         untestable: Fix -> why it is not tried.
+        most: Fixes that are judged at most.
     """
 
     fixes: tuple[Fix, ...]
     seeds: int
     budget: Budget
     untestable: Mapping[str, str] = field(default_factory=dict)
+    most: int = MOST_FIXES
+
+    @property
+    def arms(self) -> int:
+        """Arms that are trained to their end, at most: the control and each fix, with each seed."""
+        return (1 + min(self.most, len(self.fixes))) * self.seeds
 
 
 def fixes_to_try(
@@ -76,7 +84,7 @@ def fixes_to_try(
     """Return the fixes to try, the likeliest first, and fix -> why another is not tried.
 
     A fix is worth the probability of each cause that names it (half as much for each cause that stands before, where
-    none was calibrated), over its place in that cause's list. At most four are tried without `asked`.
+    none was calibrated), over its place in that cause's list.
 
     Args:
         diagnoses: Causes named, the likeliest first.
@@ -106,14 +114,14 @@ def fixes_to_try(
         for name in ranked
         if name in fixes and fixes[name].change is None
     }
-    return tuple(testable if asked else testable[:MOST_FIXES]), why
+    return tuple(testable), why
 
 
 def budget_of(run: Run, trouble: Plateau | None, asked: Asked) -> Budget:
     """Return how long each arm trains.
 
     By itself that is a fifth of the original run, or until one horizon after the onset of its trouble where that is
-    later: of its plateau, else of the rise of its validation loss.
+    later: of its plateau, else of the rise of its validation loss, a quarter of which is to be seen.
 
     Raises:
         UsageError: The log does not tell what the budget is a share of.

@@ -2,7 +2,7 @@
 
 Fixes are tried one after another, the likeliest first, until one is confirmed. Of each, two seeds are trained, control
 and treated, then one more at a time; each round is a look at the verdict, and a clear one ends it. The control of a
-seed serves all fixes.
+seed serves all fixes. A fix that cannot be tested here leaves its place, and its share of the error, to the next.
 """
 
 from __future__ import annotations
@@ -47,16 +47,22 @@ class Protocol:
         """
         trials: dict[str, Trial] = {}
         verdicts: list[Verdict] = []
+        left, judged = ALPHA, 0
         for rank, fix in enumerate(self.plan.fixes):
-            verdict = self._try(fix, rank, trials, seen)
+            to_come = min(self.plan.most - judged, len(self.plan.fixes) - rank)
+            if not to_come:
+                break
+            alpha = alpha_of_fix(0, to_come, left)
+            verdict = self._try(fix, alpha, trials, seen)
             verdicts.append(verdict)
             seen(verdict)
             if verdict.kind == "confirmed" or _control_failed(trials):
                 break
+            if verdict.alpha is not None:  # what could not be judged has spent nothing
+                left, judged = left - alpha, judged + 1
         return tuple(trials.values()), tuple(verdicts)
 
-    def _try(self, fix: Fix, rank: int, trials: dict[str, Trial], seen: Seen) -> Verdict:
-        alpha = alpha_of_fix(rank, len(self.plan.fixes), ALPHA)
+    def _try(self, fix: Fix, alpha: float, trials: dict[str, Trial], seen: Seen) -> Verdict:
         verdict = Verdict(fix.id, "failed", "no arm was trained")
         for seeds in range(min(FEWEST, self.plan.seeds), self.plan.seeds + 1):
             arms = [arm for arm in _arms_of(fix, seeds) if arm.name not in trials]

@@ -1,6 +1,7 @@
 """The protocol on recorded runs: what is trained, when it stops, and what it comes to."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from plateau_doctor.trials.protocol import Protocol
 from plateau_doctor.trials.replay import replayed
 from plateau_doctor.trials.trial import Arm, Trial
 from plateau_doctor.trials.trouble import Trouble
-from plateau_doctor.verdict import Verdict
+from plateau_doctor.verdict import Verdict, alpha_of_fix, alpha_of_look
 from trials.recordings import run
 
 FIXES = load_fixes()
@@ -101,6 +102,20 @@ def test_a_fix_whose_first_arm_fails_is_left_and_the_next_is_tried() -> None:
     assert [one.kind for one in verdicts] == ["failed", "confirmed"]
     assert trained.count("lower_lr/seed-0") == 1
     assert "lower_lr/seed-1" not in trained
+
+
+def test_what_cannot_be_tested_leaves_its_place_and_its_share_of_the_error_to_the_next() -> None:
+    flat = outcomes(1, 1.1, 0.9)
+    arms = {None: flat, "raise_lr": flat, "label_smoothing": outcomes(0.2, 0.21, 0.2)}
+    plan = Plan((LOWER, RAISE, SMOOTH), 3, budget_of(run(1.8, 99), None, Asked(share=0.2)), most=1)
+    assert plan.arms == 6
+    _, verdicts = Protocol(plan, replayed(arms), length_of(run(1.8, 99)), lambda _: None).conduct()
+    assert [(one.fix, one.kind) for one in verdicts] == [("lower_lr", "failed"), ("raise_lr", "inconclusive")]
+    two = replace(plan, most=2)
+    _, verdicts = Protocol(two, replayed(arms), length_of(run(1.8, 99)), lambda _: None).conduct()
+    assert [one.fix for one in verdicts] == ["lower_lr", "raise_lr", "label_smoothing"]
+    spent = [alpha_of_look(3, 3, alpha_of_fix(rank, 2)) for rank in range(2)]
+    assert verdicts[1].alpha == pytest.approx(spent[0])
 
 
 def test_without_a_held_out_score_it_is_inconclusive_and_says_so() -> None:

@@ -73,16 +73,26 @@ def test_a_script_is_trained_alike_to_the_bit_and_its_checkpoint_stays(tmp_path:
     assert frame[frame.tag == "epoch"].value.tolist() == [1, 2, 3, 4]
 
 
-def test_an_arm_is_capped_over_both_phases_with_its_rates_scaled_and_its_seeds_offset(tmp_path: Path) -> None:
+def test_an_arm_whose_knob_cannot_be_turned_ends_at_its_first_step(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text(SCRIPT)
     change = {"learning_rate_scale": 0.1, "width_scale": 2.0}
+    ran, outcome = trial(folder, "train.py", "--epochs", "4", change=change)
+    assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
+    assert (outcome.ended, outcome.steps) == ("not testable", 0)
+    assert "code of the model" in outcome.not_testable["width_scale"]
+
+
+def test_an_arm_is_capped_over_both_phases_with_its_rates_scaled_and_its_seeds_offset(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "train.py").write_text(SCRIPT)
+    change = {"learning_rate_scale": 0.1}
     ran, outcome = trial(folder, "train.py", "--epochs", "4", change=change, seed=2, epochs=5)
     assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
     assert (outcome.ended, outcome.epochs, outcome.steps, outcome.seeds) == ("cap", 5, 25, (3,))
     assert outcome.applied == {"learning_rate_scale": "0.01 -> 0.001 at every optimizer"}
-    assert "code of the model" in outcome.not_testable["width_scale"]
     assert outcome.loss is not None
     frame = next(iter(read(tmp_path / "work-trial" / "logs"))).scalars
     rates = frame[frame.role == "learning_rate"]
