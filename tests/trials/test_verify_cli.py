@@ -139,6 +139,19 @@ def test_what_cannot_be_tried_is_a_letter(
 
 
 @pytest.mark.usefixtures("place")
+def test_transfer_learning_without_weights_is_not_tried_and_says_what_to_give(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = ["verify", "logs", "--dry-run", "--fix", "lower_lr", "--fix", "transfer_learning"]
+    assert _run([*asked, "--", sys.executable, "train.py"]) == 0
+    text = capsys.readouterr().out
+    assert "control, lower_lr\n" in text
+    assert "not tried: transfer_learning: it takes a file of pretrained weights; give one as --weights" in text
+    assert _run([*asked, "--weights", "train.py", "--", sys.executable, "train.py"]) == 0
+    assert "control, lower_lr, transfer_learning" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize(
     ("command", "letter"),
     [
