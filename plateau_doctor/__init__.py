@@ -14,16 +14,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from plateau_doctor.examination import Examination, analyze
+    from plateau_doctor.readers import Follower
     from plateau_doctor.readers import read as read_runs
     from plateau_doctor.report import render
     from plateau_doctor.run import Problem, Run
     from plateau_doctor.verification import verify
 
 __version__ = "0.1.0"
-__all__ = ["Examination", "Problem", "Run", "__version__", "analyze", "read_runs", "render", "verify"]
+__all__ = [
+    "Examination",
+    "Follower",
+    "Problem",
+    "Run",
+    "__version__",
+    "analyze",
+    "read_runs",
+    "render",
+    "verify",
+]
 
 _HOMES = {
     "Examination": ("examination", "Examination"),
+    "Follower": ("readers", "Follower"),
     "Problem": ("run", "Problem"),
     "Run": ("run", "Run"),
     "analyze": ("examination", "analyze"),

@@ -2,27 +2,29 @@
 
 A format is a module here with `NAME`, `sniff(path, head) -> bool` and
 `read(paths, root) -> Iterator[Run | Problem]`; a smaller `ORDER` is asked first, and `SUFFIXES` are endings of
-names that only this format has. Where one run lies in several files, `together(paths)` groups them. A module may fill
-in the roles of a run, where its tags are at hand, and then gives the reasons, too; for the others that is done here.
+names that only this format has. Where one run lies in several files, `together(paths)` groups them; a format
+whose files grow may have `follow`, as `kept.py` says. A module may fill in the roles of a run, where its tags are at
+hand, and then gives the reasons, too; for the others that is done here.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.joined import joined
+from plateau_doctor.readers.kept import Kept
 from plateau_doctor.readers.remote import Place, at_hand, shown, shown_run
-from plateau_doctor.readers.survey import Unit, formats, read_units, surveyed
+from plateau_doctor.readers.survey import Survey, Unit, formats, read_units, surveyed
 from plateau_doctor.readers.texts import clipped
 from plateau_doctor.roles import roles_of
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["formats", "no_curve", "read", "read_with_roles"]
+__all__ = ["Follower", "formats", "no_curve", "read", "read_with_roles"]
 
 FEW = 256
 CURVES = frozenset({"train_loss", "val_loss", "train_metric", "val_metric", "reward"})
@@ -41,15 +43,54 @@ def read(path: Path | str, tag_map: Mapping[str, str] | None = None) -> Iterator
         UsageError: What an address needs is not installed, or nothing answers there.
     """
     with at_hand(path) as place:
-        for one in _read(place, tag_map):
-            yield shown_run(one, place.labels) if isinstance(one, Run) else shown(one, place.labels)
+        found = surveyed(place.path)
+        yield from _shown(place, found, read_with_roles(found.units, tag_map))
 
 
-def _read(place: Place, tag_map: Mapping[str, str] | None) -> Iterator[Run | Problem]:
-    found = surveyed(place.path)
-    yield from (*place.problems, *found.problems)
+class Follower:
+    """Reads the logs below a path again and again while they grow.
+
+        logs = Follower("logs/")
+        runs = logs.read()   # everything
+        runs = logs.read()   # everything, but only the bytes that are new were read
+
+    Each `read` returns what `read` of this module yields for the same bytes. Files that have not changed are not
+    opened; event files and JSON lines that have grown are read, and their checksums held, from the end of the last
+    whole record on; a record that was half written is whole by the next time. A file that was replaced (its device
+    or inode is another), has become shorter, or was written anew in its place is read from its start, and so is any
+    file of another format that changed. An archive or an address is fetched anew each time.
+
+    Memory holds all rows, and the first 64 KiB of each file. Two readings may share arrays: change none in place.
+    """
+
+    def __init__(self, path: Path | str, tag_map: Mapping[str, str] | None = None) -> None:
+        """Take what `read` takes; nothing is read yet."""
+        self._path, self._tag_map, self._kept = path, tag_map, Kept()
+
+    def read(self) -> list[Run | Problem]:
+        """Return every run below the path with all its rows so far, and what is no run or could not be read.
+
+        Raises:
+            FileNotFoundError: There is nothing at the path (yet).
+            UsageError: What an address needs is not installed, or nothing answers there.
+        """
+        with at_hand(self._path) as place:
+            found = self._kept.surveyed(place.path)
+            ones = _with_roles(self._kept.read_units(found.units), self._tag_map)
+            return list(_shown(place, found, ones))
+
+
+def _shown(place: Place, found: Survey, ones: Iterable[Run | Problem]) -> Iterator[Run | Problem]:
+    """Yield what a place holds, copies of a run joined; what no unit tells comes first."""
+    for problem in (*place.problems, *found.problems):
+        yield shown(problem, place.labels)
+    for one in _joined(ones):
+        yield shown_run(one, place.labels) if isinstance(one, Run) else shown(one, place.labels)
+
+
+def _joined(ones: Iterable[Run | Problem]) -> Iterator[Run | Problem]:
     runs: list[Run] = []
-    for one in read_with_roles(found.units, tag_map):
+    for one in ones:
         if isinstance(one, Problem):
             yield one
         else:
@@ -68,8 +109,12 @@ def read_with_roles(
     units: Sequence[Unit], tag_map: Mapping[str, str] | None = None
 ) -> Iterator[Run | Problem]:
     """Yield what units of one root hold, each tag with its role; copies of a run are not joined."""
-    for one in read_units(units):
-        yield one if isinstance(one, Problem) else _with_roles(one, tag_map)
+    return _with_roles(read_units(units), tag_map)
+
+
+def _with_roles(ones: Iterable[Run | Problem], tag_map: Mapping[str, str] | None) -> Iterator[Run | Problem]:
+    for one in ones:
+        yield one if isinstance(one, Problem) else _with_its_roles(one, tag_map)
 
 
 def no_curve(run: Run) -> Problem | None:
@@ -89,7 +134,7 @@ def _has_curves(run: Run) -> bool:
     return bool(role.iloc[:FEW].isin(CURVES).any() or role.iloc[FEW:].isin(CURVES).any())
 
 
-def _with_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:
+def _with_its_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:
     told = (
         len(run.scalars) and run.scalars["tag"].iat[0] in run.reasons
     )  # then its reader has found the roles

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -69,29 +71,41 @@ def read_event_file(path: Path, at_once: bool = True) -> EventFile:
     Raises:
         OSError: The file cannot be read.
     """
-    reading = Reading(EventFile(path), at_once)
     with path.open("rb") as file:
-        for piece in read_records(file, path.stat().st_size, whole=not at_once):
-            if isinstance(piece, Gap):
-                what = f"{piece.length} bytes could not be read"
-                problem = Problem(str(path), what, piece.why, piece.offset, piece.length)
-                reading.file.problems.append(problem)
-            else:
-                reading.take(piece)
-    return reading.done()
+        return Reading(EventFile(path), at_once).read_on(file)
 
 
 class Reading:
-    """A file that is being read: what its batches of records held so far."""
+    """A file that is being read: what its batches of records held so far. The last whole record ends at `end`."""
 
     def __init__(self, file: EventFile, at_once: bool) -> None:
-        self.file, self._at_once = file, at_once
+        self.file, self.end, self._at_once = file, 0, at_once
+        self._told = 0  # problems before `end`; what lies behind it may be a record by the next time
         self._scalars, self._binned = Collected(), Collected()
         self._values: list[np.ndarray] = []
         self._histograms: list[Histograms] = []
         self._plugins: dict[str, str] = {}
         self._sessions: list[int] = []
         self._events = 0  # seen in the batches before
+
+    def read_on(self, file: BinaryIO) -> EventFile:
+        """Read the open file from the end of the last whole record on, and return it as `done` does.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        problems = self.file.problems
+        del problems[self._told :]
+        size = os.fstat(file.fileno()).st_size
+        for piece in read_records(file, size, whole=not self._at_once, begin=self.end):
+            if isinstance(piece, Gap):
+                what = f"{piece.length} bytes could not be read"
+                path = str(self.file.path)
+                problems.append(Problem(path, what, piece.why, piece.offset, piece.length))
+            else:
+                self.take(piece)
+                self.end, self._told = sum(piece.span(len(piece.starts) - 1)), len(problems)
+        return self.done()
 
     def take(self, batch: Batch, usual: Usual | None = None) -> None:
         """Take all events of a batch, those of the usual shape at once, if that is not done, and others one by one."""
@@ -111,7 +125,7 @@ class Reading:
         self._events += len(batch.starts)
 
     def done(self) -> EventFile:
-        """Return the file with all its rows in order."""
+        """Return the file with all its rows in order. More batches may be taken afterwards."""
         file = self.file
         file.scalars, order, events = self._scalars.rows()
         values = np.concatenate(self._values) if self._values else np.empty(0)
@@ -119,6 +133,7 @@ class Reading:
         file.binned, order, _ = self._binned.rows()
         histograms = Histograms.joined(self._histograms)
         file.histograms = histograms if order is None else histograms.take(order)
+        self._values, self._histograms = [file.values], [file.histograms]
         file.session_starts = np.searchsorted(events, self._sessions).tolist()
         return file
 

@@ -84,7 +84,10 @@ class Collected:
             self.add(rows.names, rows.codes, np.array(events) + before, rows.steps, rows.times)
 
     def rows(self) -> tuple[Rows, np.ndarray | None, np.ndarray]:
-        """Return the rows by their events, the places they were added at, None where in order, and the events."""
+        """Return the rows by their events, the places they were added at, None where in order, and the events.
+
+        From then on they count as added in that order.
+        """
         if not self._pieces:
             return Rows(), None, _none()
         events, codes, steps, times = self._pieces[0]
@@ -95,4 +98,5 @@ class Collected:
         if (events[1:] < events[:-1]).any():
             order = np.argsort(events, kind="stable")
             events, codes, steps, times = (column[order] for column in (events, codes, steps, times))
+        self._pieces = [(events, codes, steps, times)]
         return Rows(tuple(self._names), codes, steps, times), order, events

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from plateau_doctor.readers.event_file import EventFile
 from plateau_doctor.readers.event_folders import Part, families, parts_of_runs
 from plateau_doctor.readers.event_run import runs_of
+from plateau_doctor.readers.event_tail import EventTail
 from plateau_doctor.readers.records import first_payload
-from plateau_doctor.readers.small_files import read_event_files
+from plateau_doctor.readers.small_files import Found, read_event_files
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["NAME", "ORDER", "read", "sniff", "together"]
+__all__ = ["NAME", "ORDER", "follow", "read", "sniff", "together"]
 
 NAME = "tensorboard"
 ORDER = 1  # asked first: a checksum in the first bytes tells it from any other
@@ -24,7 +25,7 @@ OTHER_FORMATS = frozenset(
     ".csv .tsv .json .jsonl .txt .md .py .ipynb .yaml .yml .html .png .svg .log .pdf".split()
 )
 
-Found = tuple[Path, list[Part]]  # a run's folder, and its parts
+Home = tuple[Path, list[Part]]  # a run's folder, and its parts
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -48,10 +49,22 @@ def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
         paths: All event files below `root`.
         root: What the user named; runs are called by their place in it.
     """
+    return _runs(paths, root, read_event_files)
+
+
+def follow(paths: Sequence[Path], root: Path, tails: dict[Path, EventTail]) -> Iterator[Run | Problem]:
+    """Yield what `read` does; of files in `tails`, only what lies behind their last whole record is read."""
+    return _runs(paths, root, lambda own: (tails.setdefault(path, EventTail(path)).read() for path in own))
+
+
+def _runs(
+    paths: Sequence[Path], root: Path, files_at: Callable[[Sequence[Path]], Iterable[Found]]
+) -> Iterator[Run | Problem]:
     folders = _by_folder(paths)
     grouped = families(folders)
-    everything = _read_all([path for family in grouped for folder in family for path in folders[folder]])
-    waiting: list[Problem | Found] = []
+    ordered = [path for family in grouped for folder in family for path in folders[folder]]
+    everything = _told(ordered, files_at(ordered))
+    waiting: list[Problem | Home] = []
     rows = 0
     for family in grouped:
         files: dict[Path, list[EventFile]] = {}
@@ -79,9 +92,9 @@ def _by_folder(paths: Sequence[Path]) -> dict[Path, list[Path]]:
     return folders
 
 
-def _read_all(paths: Sequence[Path]) -> Iterator[EventFile | Problem]:
+def _told(paths: Sequence[Path], files: Iterable[Found]) -> Iterator[EventFile | Problem]:
     """Yield one thing a path, in order."""
-    for path, found in zip(paths, read_event_files(paths), strict=True):
+    for path, found in zip(paths, files, strict=True):
         if isinstance(found, OSError):
             yield Problem(str(path), "not read", found.strerror or str(found))
         elif isinstance(found, EventFile) and _is_catboost(found):
@@ -98,7 +111,7 @@ def _is_catboost(file: EventFile) -> bool:
     return above[0].name in ("learn", "test") or any("catboost" in folder.name.lower() for folder in above)
 
 
-def _finished(waiting: Sequence[Problem | Found], root: Path) -> Iterator[Run | Problem]:
+def _finished(waiting: Sequence[Problem | Home], root: Path) -> Iterator[Run | Problem]:
     """Yield the runs among what was found, and what there is to say of files that are of none, in order."""
     runs = runs_of([one for one in waiting if not isinstance(one, Problem) and _holds_any(one)], root, NAME)
     for one in waiting:
@@ -113,11 +126,11 @@ def _finished(waiting: Sequence[Problem | Found], root: Path) -> Iterator[Run | 
                     yield Problem(str(file.path), "holds no scalars", _what_it_holds(file))
 
 
-def _files(found: Found) -> list[EventFile]:
+def _files(found: Home) -> list[EventFile]:
     return [file for part in found[1] for file in part.files]
 
 
-def _holds_any(found: Found) -> bool:
+def _holds_any(found: Home) -> bool:
     return any(len(file.scalars) or len(file.binned) for file in _files(found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 
 from plateau_doctor.readers.axes import curves_of
 
-__all__ = ["curves_of_records", "numbers_of", "parsed"]
+__all__ = ["Columns", "curves_of_records", "numbers_of", "parsed"]
 
 DEEPEST = 4
 
@@ -42,16 +43,44 @@ def numbers_of(record: Mapping[str, object], prefix: str = "", depth: int = 0) -
 
 def curves_of_records(records: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """Return the `scalars` frame of records, a step or an epoch each; what a record does not name was not logged."""
-    columns: dict[str, tuple[list[int], list[float]]] = {}
-    size = 0
-    for row, record in enumerate(records):
-        size = row + 1
+    columns = Columns()
+    for record in records:
+        columns.add(record)
+    return columns.curves()
+
+
+class Columns:
+    """Records as columns: of each name, the rows that have it and its values in them."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, tuple[array[int], array[float]]] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, record: Mapping[str, object]) -> None:
+        """Add a record below the others."""
         for name, value in numbers_of(record).items():
-            logged, values = columns.setdefault(name, ([], []))
-            logged.append(row)
+            rows, values = self._columns.setdefault(name, (array("q"), array("d")))
+            rows.append(self._size)
             values.append(value)
-    arrays = {name: (np.array(at), np.array(values, dtype=float)) for name, (at, values) in columns.items()}
-    return curves_of(arrays, size)
+        self._size += 1
+
+    def drop_last(self) -> None:
+        """Take the last record away again."""
+        self._size -= 1
+        for name, (rows, values) in list(self._columns.items()):
+            if rows[-1] == self._size:
+                rows.pop()
+                values.pop()
+            if not rows:
+                del self._columns[name]
+
+    def curves(self) -> pd.DataFrame:
+        """Return the `scalars` frame of the records so far."""
+        arrays = {name: (np.array(rows), np.array(values)) for name, (rows, values) in self._columns.items()}
+        return curves_of(arrays, self._size)
 
 
 def _float(value: float) -> float:

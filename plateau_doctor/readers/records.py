@@ -31,7 +31,7 @@ class Gap:
     why: str
 
 
-def read_records(file: BinaryIO, size: int, whole: bool = False) -> Iterator[Batch | Gap]:
+def read_records(file: BinaryIO, size: int, whole: bool = False, begin: int = 0) -> Iterator[Batch | Gap]:
     """Yield the whole records among the first `size` bytes of a file, in order, and the gaps between them.
 
     Time is linear in `size`, whatever the lengths in the file claim; memory is that of the longest record. A long
@@ -42,13 +42,14 @@ def read_records(file: BinaryIO, size: int, whole: bool = False) -> Iterator[Bat
         file: The file.
         size: How much of it is read.
         whole: Whether every record is read in full and its checksum held: the plain twin of leaving pictures out.
+        begin: Where to begin: at the start of a record, or of a gap.
 
     Raises:
         OSError: The file cannot be read.
     """
     search = _Search(file, size)
     gathering = Gathering(search.bytes_at, size, whole)
-    at, limit = 0, LARGE
+    at, limit = begin, LARGE
     while at < size:
         batch, wanted, short = gathering.batch_at(at, limit)
         good = _first_bad(batch.data, batch.starts, batch.ends)

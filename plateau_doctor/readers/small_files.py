@@ -17,7 +17,7 @@ from plateau_doctor.readers.framing import HEAD, TAIL
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem
 
-__all__ = ["SMALL", "read_event_files"]
+__all__ = ["POINTER", "SMALL", "Found", "read_event_files", "refusal"]
 
 SMALL = 1 << 19  # bytes of a file that is read together with others
 AT_ONCE = 1 << 21  # bytes read together
@@ -35,7 +35,7 @@ def read_event_files(paths: Sequence[Path]) -> Iterator[Found]:
         except OSError as error:
             alone: Found | None = error
         else:
-            alone = _refusal(path, content) or (_alone(path) if length > SMALL else None)
+            alone = refusal(path, content) or (_alone(path) if length > SMALL else None)
             if alone is None:
                 waiting.append((path, content))
                 size += length
@@ -55,7 +55,7 @@ def _begun(path: Path) -> tuple[bytes, int]:
         return file.readall() if size <= SMALL else file.read(len(POINTER)), size
 
 
-def _refusal(path: Path, head: bytes) -> Problem | None:
+def refusal(path: Path, head: bytes) -> Problem | None:
     """Return why a file is not worth reading, by how it begins."""
     packed = compression(head)
     if head.startswith(POINTER):

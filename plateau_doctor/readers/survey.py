@@ -6,7 +6,7 @@ import importlib
 import os
 import pkgutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from types import ModuleType
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["Survey", "Unit", "formats", "may_be_log", "read_units", "surveyed"]
+__all__ = ["HEAD", "Survey", "Unit", "formats", "head_of", "may_be_log", "read_units", "surveyed"]
 
 HERE = str(Path(__file__).parent)
 HEAD = 65_536
@@ -50,7 +50,17 @@ class Survey:
     problems: tuple[Problem, ...]
 
 
-def surveyed(place: Path) -> Survey:
+def head_of(file: Path) -> bytes:
+    """Return the beginning of a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with file.open("rb") as stream:
+        return stream.read(HEAD)
+
+
+def surveyed(place: Path, head_of: Callable[[Path], bytes] = head_of) -> Survey:
     """Look at the beginning of every file at or below a path.
 
     Raises:
@@ -61,7 +71,7 @@ def surveyed(place: Path) -> Survey:
     files, problems = _walk(place)
     claimed: dict[str, list[Path]] = {}
     for file in files:
-        found = _format_of(file, asked_for=file == place)
+        found = _format_of(file, file == place, head_of)
         if isinstance(found, Problem):
             problems.append(found)
         elif found is not None:
@@ -132,7 +142,7 @@ def _is_sure(file: Path) -> bool:
     return packed or suffix in SURE_SUFFIXES or "tfevents" in file.name
 
 
-def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
+def _format_of(file: Path, asked_for: bool, head_of: Callable[[Path], bytes]) -> str | Problem | None:
     """Return the name of the format that claims a file, a Problem, or None for a file that is no log."""
     sure = asked_for or _is_sure(file)
     if not sure and not may_be_log(file):
@@ -141,8 +151,7 @@ def _format_of(file: Path, asked_for: bool) -> str | Problem | None:
         mode = file.stat().st_mode
         if not stat.S_ISREG(mode):
             return Problem(str(file), "not a plain file", "a pipe, socket or device is not read")
-        with file.open("rb") as stream:
-            head = stream.read(HEAD)
+        head = head_of(file)
     except OSError as error:
         return Problem(str(file), "cannot be opened", error.strerror or str(error))
     if not compression(head):

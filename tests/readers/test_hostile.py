@@ -339,8 +339,8 @@ def test_a_file_that_vanishes_before_it_is_read_is_named(
     path = put(tmp_path, name, contents.get(name, record(VERSION.SerializeToString())))
     sniffed = survey._format_of
 
-    def sniff_and_remove(file: Path, asked_for: bool):
-        answer = sniffed(file, asked_for)
+    def sniff_and_remove(*asked):
+        answer = sniffed(*asked)
         path.unlink()
         return answer
 
