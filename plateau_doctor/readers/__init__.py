@@ -2,9 +2,10 @@
 
 A format is a module here with `NAME`, `sniff(path, head) -> bool` and
 `read(paths, root) -> Iterator[Run | Problem]`; a smaller `ORDER` is asked first, and `SUFFIXES` are endings of
-names that only this format has. Where one run lies in several files, `together(paths)` groups them; a format
-whose files grow may have `follow`, as `kept.py` says. A module may fill in the roles of a run, where its tags are at
-hand, and then gives the reasons, too; for the others that is done here.
+names that only this format has, as `may_be(path)` tells places in which it may have any. Where one run lies in
+several files, `together(paths)` groups them; a format whose files grow may have `follow`, as `kept.py` says. A module
+may fill in the roles of a run, where its tags are at hand, and then gives the reasons, too; for the others that is
+done here.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ __all__ = ["BLANK", "curves", "curves_of", "trials"]
 
 Column = tuple[np.ndarray, np.ndarray]  # the rows that a column has a value in, rising, and these values
 
-BLANK = -1.7e308  # an empty cell: nothing was logged there, whereas NaN is a value
+BLANK = -1.6999999999999998e308  # an empty cell: NaN is a value that is logged, and nobody logs this one
 STEPS = tuple(
     "step steps global_step iteration iterations iter iter_num total_timesteps time/total_timesteps timesteps "
     "num_timesteps frame frames batch n_iter trainer/global_step _step update updates n_updates current_iter".split()

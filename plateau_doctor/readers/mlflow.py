@@ -1,4 +1,8 @@
-"""MLflow's file store: a folder a run, with a file a metric (`timestamp value step`) and a file a parameter."""
+"""MLflow's file store: a folder a run, with a file a metric (`timestamp value step`) and a file a parameter.
+
+The first versions wrote no step, the latest write the name and digest of a data set behind it.
+Source: mlflow/store/tracking/file_store.py.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,18 @@ from pathlib import Path
 from plateau_doctor.readers.texts import clipped, few, text_in, writable
 from plateau_doctor.run import Problem, Run, scalar_frame
 
-__all__ = ["NAME", "ORDER", "read", "sniff", "together"]
+__all__ = ["NAME", "ORDER", "may_be", "read", "sniff", "together"]
 
 NAME = "mlflow"
 ORDER = 40
-_LINE = re.compile(rb"\d{10,} \S+ -?\d+\s*$")
+_LINE = re.compile(rb"\d{10,} \S+(?: -?\d+(?: .*)?)?\s*$")
 LONGEST_PARAMETER = 500
 FIRST_LINES = 5  # one of these must be a metric
+
+
+def may_be(path: Path) -> bool:
+    """Whether it lies where metrics and parameters do: their names may end in anything, as `mAP_0.5` does."""
+    return _home(path)[1] != ""
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -88,7 +97,7 @@ def _points(tag: str, file: Path, text: str, problems: list[Problem]) -> Iterato
                 "tag": tag,
                 "wall_time": float(parts[0]) / 1000,
                 "value": float(parts[1]),
-                "step": float(parts[2]),
+                "step": float(parts[2]) if len(parts) > 2 else number - 1.0,
             }
         except (ValueError, IndexError):
             if line.strip():

@@ -130,9 +130,16 @@ def _walk(place: Path) -> tuple[list[Path], list[Problem]]:
 
 def may_be_log(file: Path) -> bool:
     """Whether a file below a folder is worth opening, by its name."""
+    return bool(_candidates(file))
+
+
+def _candidates(file: Path) -> tuple[ModuleType, ...]:
+    """Return the formats that a file below a folder may be of, by its name."""
     suffix = file.suffix.lower()
     known = suffix in LOG_SUFFIXES or any(suffix in getattr(m, "SUFFIXES", ()) for m in formats())
-    return known or _is_sure(file)
+    if known or _is_sure(file):
+        return formats()
+    return tuple(m for m in formats() if hasattr(m, "may_be") and m.may_be(file))
 
 
 def _is_sure(file: Path) -> bool:
@@ -145,7 +152,8 @@ def _is_sure(file: Path) -> bool:
 def _format_of(file: Path, asked_for: bool, head_of: Callable[[Path], bytes]) -> str | Problem | None:
     """Return the name of the format that claims a file, a Problem, or None for a file that is no log."""
     sure = asked_for or _is_sure(file)
-    if not sure and not may_be_log(file):
+    candidates = formats() if asked_for else _candidates(file)
+    if not candidates:
         return None
     try:
         mode = file.stat().st_mode
@@ -155,7 +163,7 @@ def _format_of(file: Path, asked_for: bool, head_of: Callable[[Path], bytes]) ->
     except OSError as error:
         return Problem(str(file), "cannot be opened", error.strerror or str(error))
     if not compression(head):
-        for module in formats():
+        for module in candidates:
             if module.sniff(file, head):
                 return str(module.NAME)
     return (

@@ -1,7 +1,7 @@
 """The text that trainers print: nanoGPT and its speed-runs, llm.c, Caffe.
 
-A line counts when it names a step and a loss in one of the ways below; all other lines (a script echoed at
-the head, warnings, timings) are passed over.
+A line counts when it names a step and a loss in one of the ways below, or what llm.c and Caffe log in a line of its
+own; all other lines (a script echoed at the head, warnings, timings) are passed over.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _VALUE = re.compile(
     rf"\s*[:= ]\s*({_NUMBER})",
     re.IGNORECASE,
 )
+_ALONE = re.compile(rf"(?:^s:\d+ (eval):|Iteration \d+, (lr) = )({_NUMBER})\s*$")
 _CAFFE_TEST = re.compile(rf"Test net output #\d+: (\S+) = ({_NUMBER})")
 _LLM_C_TEST = re.compile(rf"\s*val loss:?\s+({_NUMBER})\s*", re.IGNORECASE)
 _CAFFE_STEP = re.compile(r"Iteration (\d+)\b")
@@ -82,12 +83,14 @@ def _records(text: str) -> Iterator[dict[str, object]]:
 
 
 def _record(line: str) -> dict[str, object]:
-    """Return step and values of a line, empty where it names no step or no loss."""
+    """Return step and values of a line, empty where it names no step, or none of the values that count."""
     if len(line) > 1000:
         return {}
     step = _STEP.search(line)
     if step is None or step.start() > 60:
         return {}
+    if alone := _ALONE.search(line):
+        return {"step": float(step[1]), alone[1] or alone[2]: float(alone[3])}
     values: dict[str, object] = {}
     for match in _VALUE.finditer(line):
         name = match[1].strip().lower().replace(" ", "_")
