@@ -17,18 +17,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from plateau_doctor.readers.gradients_apart import has_curves, with_gradients
 from plateau_doctor.readers.joined import joined
 from plateau_doctor.readers.kept import Kept
 from plateau_doctor.readers.remote import Place, at_hand, shown, shown_run
-from plateau_doctor.readers.survey import Survey, Unit, formats, read_units, surveyed
+from plateau_doctor.readers.survey import Survey, Unit, formats, read_units, shared_homes, surveyed
 from plateau_doctor.readers.texts import clipped
 from plateau_doctor.roles import roles_of
 from plateau_doctor.run import Problem, Run
 
 __all__ = ["Follower", "formats", "no_curve", "read", "read_with_roles"]
-
-FEW = 256
-CURVES = frozenset({"train_loss", "val_loss", "train_metric", "val_metric", "reward"})
 
 
 def read(path: Path | str, tag_map: Mapping[str, str] | None = None) -> Iterator[Run | Problem]:
@@ -77,7 +75,7 @@ class Follower:
         """
         with at_hand(self._path) as place:
             found = self._kept.surveyed(place.path)
-            ones = _with_roles(self._kept.read_units(found.units), self._tag_map)
+            ones = _with_roles(self._kept.read_units(found.units), found.units, self._tag_map)
             return list(_shown(place, found, ones))
 
 
@@ -109,13 +107,15 @@ def _joined(ones: Iterable[Run | Problem]) -> Iterator[Run | Problem]:
 def read_with_roles(
     units: Sequence[Unit], tag_map: Mapping[str, str] | None = None
 ) -> Iterator[Run | Problem]:
-    """Yield what units of one root hold, each tag with its role; copies of a run are not joined."""
-    return _with_roles(read_units(units), tag_map)
+    """Yield what units of one root hold, each tag with its role, gradients with their run; copies are not joined."""
+    yield from _with_roles(read_units(units), units, tag_map)
 
 
-def _with_roles(ones: Iterable[Run | Problem], tag_map: Mapping[str, str] | None) -> Iterator[Run | Problem]:
-    for one in ones:
-        yield one if isinstance(one, Problem) else _with_its_roles(one, tag_map)
+def _with_roles(
+    ones: Iterable[Run | Problem], units: Sequence[Unit], tag_map: Mapping[str, str] | None
+) -> Iterator[Run | Problem]:
+    told = (one if isinstance(one, Problem) else _with_its_roles(one, tag_map) for one in ones)
+    return with_gradients(told, shared_homes(units))
 
 
 def no_curve(run: Run) -> Problem | None:
@@ -123,16 +123,10 @@ def no_curve(run: Run) -> Problem | None:
 
     Event files are training logs in any case.
     """
-    if run.format == "tensorboard" or _has_curves(run):
+    if run.format == "tensorboard" or has_curves(run):
         return None
     names = ", ".join(clipped(str(tag)) for tag in list(dict.fromkeys(run.scalars["tag"]))[:8])
     return Problem(run.source, "not a training log", f"no loss or metric among: {names or 'nothing numeric'}")
-
-
-def _has_curves(run: Run) -> bool:
-    """Whether any role of the run is one to judge; roles stand in blocks, so the first rows mostly tell."""
-    role = run.scalars["role"]
-    return bool(role.iloc[:FEW].isin(CURVES).any() or role.iloc[FEW:].isin(CURVES).any())
 
 
 def _with_its_roles(run: Run, tag_map: Mapping[str, str] | None) -> Run:

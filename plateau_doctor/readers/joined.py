@@ -1,4 +1,4 @@
-"""One run logged twice becomes one Run: a CSV beside event files, a history as CSV and as JSON."""
+"""One run logged twice becomes one Run: a CSV beside event files, or in `csv/` beside their `tensorboard/`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from plateau_doctor.readers.homes import home_of
 from plateau_doctor.run import Run
 
-__all__ = ["Losses", "Sketch", "copies", "joined", "losses_of", "sketch_of"]
+__all__ = ["Losses", "Sketch", "copies", "home_of_run", "joined", "losses_of", "sketch_of"]
 
 Losses = Mapping[str, list[np.ndarray]]
 ROLES = ("val_loss", "train_loss")
@@ -32,7 +33,7 @@ class Sketch:
     Attributes:
         name: Name of the run.
         source: Where it was read from.
-        folder: The folder it lies in.
+        folder: Its home (see `homes.py`).
         size: How much it logged: tags and histograms; of copies the one with the most is kept.
         keys: A mark for each of the first values of its losses: those of two logs of one run are nearly all the same.
     """
@@ -45,15 +46,15 @@ class Sketch:
 
 
 def joined(runs: Iterable[Run]) -> list[Run]:
-    """Return the runs with copies of one run in one folder made one; the richer log is kept, the copy named.
+    """Return the runs with copies of one run in one home made one; the richer log is kept, the copy named.
 
     Two logs are one run when a loss of both has the same values (to 1e-4, nine in ten, at least three points).
     """
     runs = list(runs)
     if len(runs) < 2:
         return runs
-    together = Counter(map(_folder, runs))
-    losses: list[Losses] = [losses_of(run) if together[_folder(run)] > 1 else {} for run in runs]
+    together = Counter(map(home_of_run, runs))
+    losses: list[Losses] = [losses_of(run) if together[home_of_run(run)] > 1 else {} for run in runs]
     sketches = [sketch_of(run, held) for run, held in zip(runs, losses, strict=True)]
     return [
         _with_copies(runs[i], [runs[k] for k in left]) for i, left in copies(sketches, losses.__getitem__)
@@ -102,7 +103,7 @@ def sketch_of(run: Run, losses: Losses) -> Sketch:
         if math.isfinite(value)
     ]
     size = run.scalars["tag"].nunique() + len(run.histograms)
-    return Sketch(run.name, run.source, _folder(run), size, tuple(keys))
+    return Sketch(run.name, run.source, str(home_of_run(run)), size, tuple(keys))
 
 
 def losses_of(run: Run) -> Losses:
@@ -117,9 +118,10 @@ def losses_of(run: Run) -> Losses:
     return found
 
 
-def _folder(run: Run) -> str:
+def home_of_run(run: Run) -> Path:
+    """Return the home of a run, where its copies may lie."""
     source = Path(run.source)
-    return str(source if source.is_dir() else source.parent)
+    return home_of(source if source.is_dir() else source.parent)
 
 
 def _with_copies(run: Run, copies: Sequence[Run]) -> Run:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import pkgutil
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from plateau_doctor.readers.homes import home_of
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["HEAD", "Survey", "Unit", "formats", "head_of", "may_be_log", "read_units", "surveyed"]
+__all__ = [
+    "HEAD",
+    "Survey",
+    "Unit",
+    "formats",
+    "head_of",
+    "may_be_log",
+    "read_units",
+    "shared_homes",
+    "surveyed",
+]
 
 HERE = str(Path(__file__).parent)
 HEAD = 65_536
+MOST_IN_A_HOME = 16
 SKIPPED_FOLDERS = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "venv", ".ipynb_checkpoints"}
 )
@@ -35,11 +49,18 @@ class Unit:
         format: Name of their format.
         root: What the user named; runs are called by their place in it.
         paths: The files.
+        crowded: Whether so many others lie in a home of theirs that none is looked at as a part of another.
     """
 
     format: str
     root: Path
     paths: tuple[Path, ...]
+    crowded: bool = False
+
+    @property
+    def homes(self) -> frozenset[Path]:
+        """The homes that the files lie in (see `homes.py`)."""
+        return frozenset(home_of(folder) for folder in {path.parent for path in self.paths})
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,20 @@ def surveyed(place: Path, head_of: Callable[[Path], bytes] = head_of) -> Survey:
         for module in formats()
         for paths in _together(module, claimed.get(module.NAME, []))
     ]
-    return Survey(tuple(units), tuple(problems))
+    return Survey(tuple(_counted(units)), tuple(problems))
+
+
+def _counted(units: Sequence[Unit]) -> list[Unit]:
+    counts = Counter(home for unit in units for home in unit.homes)
+    crowds = {home for home, count in counts.items() if count > MOST_IN_A_HOME}
+    return [dataclasses.replace(unit, crowded=True) if unit.homes & crowds else unit for unit in units]
+
+
+def shared_homes(units: Sequence[Unit]) -> frozenset[Path]:
+    """Return the homes in which one log may be a part of another."""
+    folders = ({path.parent for path in unit.paths} for unit in units if not unit.crowded)
+    counts = Counter(home_of(folder) for own in folders for folder in own)
+    return frozenset(home for home, count in counts.items() if count > 1)
 
 
 def read_units(units: Sequence[Unit]) -> Iterator[Run | Problem]:

@@ -54,16 +54,32 @@ def parts_of(places: Sequence[Place]) -> tuple[list[Part], list[Problem]]:
 def _cut(root: int, units: Iterable[Unit], labels: Sequence[Label]) -> Iterator[Part]:
     chosen: list[Unit] = []
     files: list[tuple[str, int, int]] = []
-    for unit in units:
-        own = [_stamp(path, labels) for path in unit.paths]
+    for together in _grouped(units):
+        own = [_stamp(path, labels) for unit in together for path in unit.paths]
         size = sum(size for _, size, _ in (*files, *own))
-        if chosen and (len(chosen) == MOST_UNITS or size > MOST_BYTES):
+        if chosen and (len(chosen) + len(together) > MOST_UNITS or size > MOST_BYTES):
             yield Part(root, tuple(chosen), tuple(files))
             chosen, files = [], []
-        chosen.append(unit)
+        chosen += together
         files += own
     if chosen:
         yield Part(root, tuple(chosen), tuple(files))
+
+
+def _grouped(units: Iterable[Unit]) -> list[list[Unit]]:
+    """Group units that share a home, where one may hold the gradients of another; a group stands where it begins."""
+    groups: dict[int, list[Unit]] = {}
+    group_of: dict[Path, int] = {}
+    for place, unit in enumerate(units):
+        homes = frozenset[Path]() if unit.crowded else unit.homes
+        met = sorted({group_of[home] for home in homes if home in group_of})
+        own = met[0] if met else place
+        for other in met[1:]:  # this unit lies in homes of both
+            groups[own] += groups.pop(other)
+            group_of.update({home: own for home, group in group_of.items() if group == other})
+        group_of.update(dict.fromkeys(homes, own))
+        groups.setdefault(own, []).append(unit)
+    return [groups[own] for own in sorted(groups)]
 
 
 def _stamp(path: Path, labels: Sequence[Label]) -> tuple[str, int, int]:
