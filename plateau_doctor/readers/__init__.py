@@ -54,10 +54,10 @@ class Follower:
         runs = logs.read()   # everything, but only the bytes that are new were read
 
     Each `read` returns what `read` of this module yields for the same bytes. Files that have not changed are not
-    opened; event files and JSON lines that have grown are read, and their checksums held, from the end of the last
-    whole record on; a record that was half written is whole by the next time. A file that was replaced (its device
-    or inode is another), has become shorter, or was written anew in its place is read from its start, and so is any
-    file of another format that changed. An archive or an address is fetched anew each time.
+    opened; event files, JSON lines and tables of nothing but numbers that have grown are read, and their checksums
+    held, from the end of the last whole record on; a record that was half written is whole by the next time. A file
+    that was replaced (its device or inode is another), has become shorter, or was written anew in its place is read
+    from its start, and so is any other file that changed. An archive or an address is fetched anew each time.
 
     Memory holds all rows, and the first 64 KiB of each file. Two readings may share arrays: change none in place.
     """

@@ -17,17 +17,18 @@ import numpy as np
 import pandas as pd
 
 from plateau_doctor.readers.axes import BLANK, curves, trials
-from plateau_doctor.readers.bulk.grid import NEVER, numbers_in
+from plateau_doctor.readers.bulk.grid import NEVER
+from plateau_doctor.readers.table_tail import Header, Table, TableTail
 from plateau_doctor.readers.texts import clipped, few, name_below
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["NAME", "ORDER", "read", "sniff"]
+__all__ = ["NAME", "ORDER", "follow", "header_of", "read", "sniff"]
 
 NAME = "csv"
 ORDER = 90  # asked last: nearly every text has lines
-Table = dict[str, np.ndarray]  # equally long columns of numbers by name
 SEPARATORS = (",", ";", "\t", "|")
 MOST_COLUMNS = 20_000
+FIRST_LINES = 50  # lines that tell the separator
 MOST_TRIALS = 1_000
 MOST_HOLES, HOLES_ALLOWED = 40, 4_000_000  # places in the grid of columns and rows, for each cell and besides
 HEAD = 65_536
@@ -62,17 +63,40 @@ def sniff(path: Path, head: bytes) -> bool:
 def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     """Yield the runs of each table; a table without numbers is a Problem."""
     for path in paths:
+        yield from follow([path], root, {})
+
+
+def follow(paths: Sequence[Path], root: Path, tails: dict[Path, TableTail]) -> Iterator[Run | Problem]:
+    """Yield what `read` does; of tables of nothing but numbers in `tails`, only the new lines are read."""
+    for path in paths:
         try:
-            yield from _runs(path, root)
+            found = tails.setdefault(path, TableTail(path, header_of)).read()
         except OSError as error:
             yield Problem(str(path), "cannot be read", error.strerror or str(error))
+            continue
+        yield from _runs(path, root, found)
 
 
-def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
-    content = path.read_bytes()
-    table, problems = _plain_table(content), list[Problem]()
-    if table is None:
-        table, problems = _any_table(path, content)
+def header_of(content: bytes) -> Header | None:
+    """Return the columns of an ASCII file of one line of names and else, as far as its head tells, plain numbers."""
+    head = content[:HEAD]
+    lines = head.splitlines()
+    if len(lines) < 3 or not head.isascii() or not lines[0].strip() or any(one in lines[0] for one in NEVER):
+        return None
+    texts = [line.decode() for line in lines[:-1] if line.strip()][:FIRST_LINES]
+    separator = _separator(texts)
+    names = _header(_cells(texts[0], separator))
+    if separator is None or not 1 < len(names) <= MOST_COLUMNS or not all(names[1:]):
+        return None
+    line = content[: content.find(b"\n") + 1]
+    if line.rstrip(b"\r\n") != lines[0]:  # a lone carriage return
+        return None
+    settled = len(content) >= HEAD or len(texts) == FIRST_LINES
+    return Header(line, tuple(names), separator, settled)
+
+
+def _runs(path: Path, root: Path, found: Table | bytes) -> Iterator[Run | Problem]:
+    table, problems = (found, []) if isinstance(found, dict) else _any_table(path, found)
     if table is None:
         yield problems[0]
         return
@@ -91,28 +115,6 @@ def _runs(path: Path, root: Path) -> Iterator[Run | Problem]:
             full = " ".join(filter(None, [name, title, f"#{number}" if len(parts) > 1 else ""]))
             said, own = (tuple(problems) if number == 1 else ()), (reasons if len(parts) == 1 else {})
             yield Run(full, str(path), NAME, one, problems=said, reasons=own)
-
-
-def _plain_table(content: bytes) -> Table | None:
-    """Return the table of an ASCII file of one line of names and else nothing but numbers; None for any other."""
-    head = content[:HEAD]
-    lines = head.splitlines()
-    if len(lines) < 3 or not head.isascii() or not lines[0].strip() or any(one in lines[0] for one in NEVER):
-        return None
-    texts = [line.decode() for line in lines[:-1] if line.strip()][:50]
-    separator = _separator(texts)
-    header = _header(_cells(texts[0], separator))
-    if separator is None or not 1 < len(header) <= MOST_COLUMNS or not all(header[1:]):
-        return None
-    columns = numbers_in(content, len(header), separator)
-    if columns is None:
-        return None
-    written = [~np.isnan(values) for values in columns]
-    return {
-        name: values if there.all() else np.where(there, values, BLANK)
-        for name, values, there in zip(header, columns, written, strict=True)
-        if name and there.any()
-    }
 
 
 def _any_table(path: Path, content: bytes) -> tuple[Table | None, list[Problem]]:
@@ -134,7 +136,7 @@ def _table(path: Path, text: str) -> tuple[Table | None, list[Problem]]:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         return None, [Problem(str(path), "not a training log", "the file is empty")]
-    separator = _separator(lines[:50])
+    separator = _separator(lines[:FIRST_LINES])
     rows = _rows(lines, separator)
     if len(rows[0]) > MOST_COLUMNS:
         return None, [Problem(str(path), "not read", f"{len(rows[0])} columns are more than {MOST_COLUMNS}")]

@@ -111,6 +111,34 @@ def test_lines_of_json_grow_behind_whatever_stands_at_their_head(
     grow(tmp_path, {"metrics.jsonl": head + content}, seed)
 
 
+ODD_LINES = [
+    "",
+    "",
+    "7,,0.5",
+    "8,1.5",
+    "9,1.5,2.5,3.5",
+    "10,nan,0.5",
+    "  ",
+    "11,x,1",
+    ",,",
+    "12,1_0,3",
+    '"13",2,3',
+    "step,loss,lr",
+]
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("odd", ODD_LINES)
+def test_a_table_that_grows_is_read_as_afresh_whatever_its_lines_hold(
+    tmp_path: Path, odd: str, end: str, separator: str
+) -> None:
+    lines = ["step,loss,lr", *(f"{i},{2 - i / 77},{'' if i % 3 else 0.1}" for i in range(90))]
+    lines.insert(70, odd)
+    content = "".join(f"{line}{end}" for line in lines).replace(",", separator).encode()
+    grow(tmp_path, {"metrics.csv": content}, seed=len(odd), times=14)
+
+
 def test_a_half_written_record_is_named_and_then_read(tmp_path: Path) -> None:
     whole = content_of(curve("loss", range(5)))
     path = tmp_path / "events.out.tfevents.1"
@@ -127,18 +155,20 @@ def test_a_half_written_record_is_named_and_then_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-@pytest.mark.parametrize("name", ["events.out.tfevents.1", "metrics.jsonl"])
-@pytest.mark.parametrize("rows", [3, 40, 400])
+@pytest.mark.parametrize("name", ["events.out.tfevents.1", "metrics.jsonl", "history.csv"])
+@pytest.mark.parametrize("rows", [3, 60, 400])
 def test_a_file_that_is_no_longer_what_it_was_is_read_from_its_start(
     tmp_path: Path, name: str, in_place: bool, rows: int
 ) -> None:
     def log(value: float, count: int) -> bytes:
         if name.endswith("jsonl"):
             return b"".join(b'{"step": %d, "loss": %.3f}\n' % (i, value) for i in range(count))
+        if name.endswith("csv"):
+            return b"step,loss\n" + b"".join(b"%d,%.3f\n" % (i, value) for i in range(count))
         return content_of(curve("loss", range(count), value=value))
 
     path = tmp_path / name
-    path.write_bytes(log(1.5, 40))
+    path.write_bytes(log(1.5, 60))
     follower = Follower(tmp_path)
     follower.read()
     other = path if in_place else tmp_path / "new"

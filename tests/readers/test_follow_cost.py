@@ -11,7 +11,7 @@ import pytest
 from making_events import curve
 from making_growth import content_of, same
 
-from plateau_doctor.readers import Follower
+from plateau_doctor.readers import Follower, read
 from plateau_doctor.readers.marks import BEFORE
 from plateau_doctor.run import Run
 
@@ -23,6 +23,10 @@ def long_log(name: str) -> tuple[bytes, bytes]:
     if name.endswith("jsonl"):
         line = b'{"step": %d, "loss": 1.5, "lr": 0.25}\n'
         return b"".join(line % i for i in range(9_000)), line % 9_000
+    if name.endswith("csv"):
+        line = b"%d,1.5,,0.25,0.125,0.0625,0.03125,1234567.5,0.001,2.5\n"
+        head = b"step,loss,val_loss,lr,a,b,c,d,e,f\n"
+        return head + b"".join(line % i for i in range(9_000)), line % 9_000
     return content_of(curve("loss", range(9_000))), content_of(curve("loss", [9_000]), None)
 
 
@@ -57,7 +61,7 @@ def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-@pytest.mark.parametrize("name", ["events.out.tfevents.1", "metrics.jsonl"])
+@pytest.mark.parametrize("name", ["events.out.tfevents.1", "metrics.jsonl", "metrics.csv"])
 def test_a_reading_costs_the_new_bytes(tmp_path: Path, name: str, bytes_read: list[int]) -> None:
     content, more = long_log(name)
     path = tmp_path / name
@@ -73,6 +77,25 @@ def test_a_reading_costs_the_new_bytes(tmp_path: Path, name: str, bytes_read: li
         assert len(more) <= sum(bytes_read) <= len(more) + LOOKED_AT
     assert isinstance(run, Run)
     assert len(run.scalars[run.scalars["tag"] == "loss"]) == 9_003
+
+
+def test_a_half_written_row_of_a_table_costs_a_whole_reading_but_once(
+    tmp_path: Path, bytes_read: list[int]
+) -> None:
+    content, more = long_log("metrics.csv")
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    follower = Follower(path)
+    follower.read()
+    costs = []
+    for piece in (more[:12], more[12:]):
+        with path.open("ab") as file:
+            file.write(piece)
+        bytes_read.clear()
+        found = follower.read()
+        costs.append(sum(bytes_read))
+        same(found, list(read(path)))
+    assert costs[1] <= len(more) + LOOKED_AT < len(content) <= costs[0]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from making_damage import damaged
 
-from plateau_doctor.readers.table import _any_table, _plain_table
+from plateau_doctor.readers.table import _any_table, header_of
+from plateau_doctor.readers.table_tail import numbers_below, table_of
 
 NUMBERS = [
     "0.5",
@@ -66,9 +67,11 @@ NAMES = ["epoch", "loss", "val loss", "", "Unnamed: 0", "loss"]
 
 def same_as_cell_by_cell(content: bytes) -> bool:
     """Whether the content was read at once; then it must hold the same."""
-    found = _plain_table(content)
-    if found is None:
+    header = header_of(content)
+    columns = numbers_below(header, content[len(header.line) :]) if header else None
+    if header is None or columns is None:
         return False
+    found = table_of(header, columns)
     expected, problems = _any_table(Path("t.csv"), content)
     assert expected is not None
     assert not problems

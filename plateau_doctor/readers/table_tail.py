@@ -1,0 +1,102 @@
+"""A table of nothing but numbers that is read at once, and read again while it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from plateau_doctor.readers.axes import BLANK
+from plateau_doctor.readers.bulk.grid import numbers_in
+from plateau_doctor.readers.marks import Mark
+
+__all__ = ["Header", "Table", "TableTail", "numbers_below", "table_of"]
+
+Table = dict[str, np.ndarray]  # equally long columns of numbers by name
+
+
+@dataclass(frozen=True)
+class Header:
+    """The columns of a table.
+
+    Attributes:
+        line: The first line, with its end.
+        names: Their names; one without any is left out.
+        separator: What stands between two cells.
+        settled: Whether all this stays, whatever lines are still to come.
+    """
+
+    line: bytes
+    names: tuple[str, ...]
+    separator: str
+    settled: bool
+
+
+class TableTail:
+    """One table, and what was read of it so far: its whole lines, as long as they are nothing but numbers."""
+
+    def __init__(self, path: Path, header_of: Callable[[bytes], Header | None]) -> None:
+        """`header_of` tells the columns by the beginning of a file, None where it is no table of plain numbers."""
+        self._path, self._header_of = path, header_of
+        self._kept: tuple[Header, list[np.ndarray], Mark] | None = None
+
+    def read(self) -> Table | bytes:
+        """Return the table with all its rows so far; of a file that is none, or not of numbers alone, its content.
+
+        A last line that is half written makes it none: this once the file is read whole.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        kept, self._kept = self._kept, None  # what an interrupt breaks off is begun anew
+        with self._path.open("rb") as file:
+            if kept and kept[2].holds(file):
+                file.seek(kept[2].end)
+                table = self._grown(*kept, file.read())
+                if table is not None:
+                    return table
+            mark = Mark.at(file, 0)
+            file.seek(0)
+            content = file.read()
+        header = self._header_of(content)
+        if header is None:
+            return content
+        found = self._grown(header, [], mark.behind(header.line), content[len(header.line) :])
+        return content if found is None else found
+
+    def _grown(self, header: Header, before: list[np.ndarray], mark: Mark, content: bytes) -> Table | None:
+        """Return the table with new lines, None where these are not plain, and keep it up to the last whole one."""
+        whole = content[: content.rfind(b"\n") + 1]
+        columns = _with_rows(before, header, whole)
+        if columns is None:
+            return None
+        if header.settled:
+            self._kept = (header, columns, mark.behind(whole))
+        shown = _with_rows(columns, header, content[len(whole) :])
+        return None if shown is None else table_of(header, shown)
+
+
+def numbers_below(header: Header, lines: bytes) -> list[np.ndarray] | None:
+    """Return the columns of lines, NaN in blank cells; None unless each is of plain cells, one for each name."""
+    return numbers_in(header.line + lines, len(header.names), header.separator)
+
+
+def table_of(header: Header, columns: Sequence[np.ndarray]) -> Table:
+    """Return the columns that have a name and a number, `BLANK` in blank cells."""
+    written = [~np.isnan(values) for values in columns]
+    return {
+        name: values if there.all() else np.where(there, values, BLANK)
+        for name, values, there in zip(header.names, columns, written, strict=True)
+        if name and there.any()
+    }
+
+
+def _with_rows(before: list[np.ndarray], header: Header, lines: bytes) -> list[np.ndarray] | None:
+    if not lines:
+        return before
+    new = numbers_below(header, lines)
+    if new is None or not before:
+        return new
+    return [np.concatenate(pair) for pair in zip(before, new, strict=True)]
