@@ -146,7 +146,9 @@ def test_transfer_learning_without_weights_is_not_tried_and_says_what_to_give(
     assert _run([*asked, "--", sys.executable, "train.py"]) == 0
     text = capsys.readouterr().out
     assert "control, lower_lr\n" in text
-    assert "not tried: transfer_learning: it takes a file of pretrained weights; give one as --weights" in text
+    assert (
+        "not tried: transfer_learning: it takes a file of pretrained weights; give one as --weights" in text
+    )
     assert _run([*asked, "--weights", "train.py", "--", sys.executable, "train.py"]) == 0
     assert "control, lower_lr, transfer_learning" in capsys.readouterr().out
 
