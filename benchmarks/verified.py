@@ -1,13 +1,14 @@
 """How often `verify` is right on unmodified scripts, against the same scripts trained at full length with each fix.
 
-    python benchmarks/verified.py FOLDER [--pairs N] [--framework torch|keras] [--jobs 2]
+    python benchmarks/verified.py FOLDER [--pairs N] [--framework torch|keras] [--jobs 2] [--told FILE]
 
 A pair is a script of `benchmarks/scripts/` with a net, a data set and a sickness. Its log is diagnosed; then the fixes
 of the ranked causes are tried, the likeliest first, until one is confirmed, as `plateau-doctor verify` does; and each
 of these and of two others drawn by chance is tried alone. The truth of a fix is the script trained at full length with
 it and without, on three seeds that no trial had: it helps where that gains the threshold of the verdict on average and
 two standard errors, and does not where it gains less on average; what lies between is left out. FOLDER keeps what was
-trained: a pair that is done is not trained again. Prints counts and Wilson's 95 % intervals.
+trained, and FILE a line of JSON for each pair that is done, which is not trained again. Prints counts and Wilson's
+95 % intervals.
 """
 
 from __future__ import annotations
@@ -90,17 +91,20 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=None, help="how many at most (default all)")
     parser.add_argument("--framework", choices=("torch", "keras"), help="pairs of this one alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--told", type=Path, help="what came of the pairs (default FOLDER/told.jsonl)")
     args = parser.parse_args()
     chosen = [pair for pair in pairs() if args.framework in (None, pair.framework)][: args.pairs]
-    told = []
+    file = args.told or args.folder / "told.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    done = {one["pair"]: one for one in map(json.loads, lines)}
     for i, pair in enumerate(chosen):
-        file = args.folder / pair.name / "told.json"
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(Bench(pair, file.parent, args.jobs).told(), indent=1))
-        told.append(json.loads(file.read_text()))
-        print(f"{i + 1}/{len(chosen)} {in_a_line(told[-1])}", file=sys.stderr, flush=True)
-    for line in table(told):
+        if pair.name not in done:
+            (args.folder / pair.name).mkdir(parents=True, exist_ok=True)
+            done[pair.name] = Bench(pair, args.folder / pair.name, args.jobs).told()
+            with file.open("a") as stream:
+                print(json.dumps(done[pair.name]), file=stream)
+        print(f"{i + 1}/{len(chosen)} {in_a_line(done[pair.name])}", file=sys.stderr, flush=True)
+    for line in table([done[pair.name] for pair in chosen]):
         print(line)
 
 
