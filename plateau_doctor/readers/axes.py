@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from plateau_doctor.run import scalar_frame
 __all__ = ["BLANK", "curves", "curves_of", "trials"]
 
 Column = tuple[np.ndarray, np.ndarray]  # the rows that a column has a value in, rising, and these values
+Curves = Sequence[tuple[str, Column]]  # by name; two columns may be called alike
 
 BLANK = -1.6999999999999998e308  # an empty cell: NaN is a value that is logged, and nobody logs this one
 STEPS = tuple(
@@ -23,6 +25,16 @@ STEPS = tuple(
 )
 EPOCHS = ("epoch", "epochs", "ep", "current_epoch", "epoch_num")
 CLOCKS = ("wall time", "wall_time", "timestamp", "_timestamp")
+OBJECTS = np.dtype(object)
+
+
+@dataclass(frozen=True, eq=False)
+class _Axes:
+    """Where each row of a table stands, (rows,); None for what is unknown."""
+
+    steps: np.ndarray
+    epochs: np.ndarray | None
+    clocks: np.ndarray | None
 
 
 def curves(table: Mapping[str, np.ndarray]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -37,57 +49,67 @@ def curves(table: Mapping[str, np.ndarray]) -> tuple[pd.DataFrame, dict[str, str
         there = values != BLANK
         logged = every if there.all() else np.flatnonzero(there)
         columns[name] = (logged, values if logged is every else values[logged])
-    scalars, counts = _scalars(columns, size)
-    roles = roles_of(list(counts))
-    role = _blocks([roles[name][0] for name in counts], list(counts.values()))
-    scalars["role"] = pd.Series(role, dtype="object", copy=False)
+    held, axes = _axes(columns, size)
+    roles = roles_of([name for name, _ in held])
+    scalars = _frame(held, axes, [roles[name][0] for name, _ in held])
     return scalars, {name: why for name, (_, why) in roles.items()}
 
 
 def curves_of(columns: Mapping[str, Column], size: int) -> pd.DataFrame:
-    """Return the `scalars` frame of columns that have a value in some of `size` rows."""
-    return _scalars(columns, size)[0]
+    """Return the `scalars` frame of columns that have a value in some of `size` rows; its roles are left open."""
+    held, axes = _axes(columns, size)
+    return _frame(held, axes, [None] * len(held))
 
 
-def _scalars(columns: Mapping[str, Column], size: int) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the frame, in which the tags stand one behind the other, and how many rows each tag has.
+def _axes(columns: Mapping[str, Column], size: int) -> tuple[Curves, _Axes]:
+    """Return the columns that are curves, and the axes of the rows.
 
     The step is the finest axis there is: a step column, else the epoch, else the row's number, which then
     counts epochs. Where the axis falls back, a new segment begins.
     """
     step, epoch, clock = (_column(columns, names) for names in (STEPS, EPOCHS, CLOCKS))
     axis = step if step is not None else epoch
-    unknown = np.full(size, np.nan)
-    rows = np.arange(size, dtype=float)
-    epochs = _filled(columns[epoch], size) if epoch is not None else rows if step is None else unknown
-    steps = _filled(columns[axis], size) if axis is not None else rows
-    if step is not None and epoch is not None:
+    steps = _filled(columns[axis], size) if axis is not None else np.arange(size, dtype=float)
+    epochs = _filled(columns[epoch], size) if epoch is not None else None
+    if axis is None:
+        epochs = steps
+    if step is not None and epochs is not None:
         steps = _counted_on(steps, epochs)
-    segment = _segments(steps)
-    clocks = unknown
+    clocks = None
     if clock is not None:
         clocks = np.full(size, np.nan)
         clocks[columns[clock][0]] = columns[clock][1]
-    held = {n: c for n, c in columns.items() if n not in (step, epoch, clock) and len(c[0])}
+    names = (name for name in columns if name not in (step, epoch, clock) and len(columns[name][0]))
+    return [(writable(name), columns[name]) for name in names], _Axes(steps, epochs, clocks)
+
+
+def _frame(held: Curves, axes: _Axes, roles: Sequence[str | None]) -> pd.DataFrame:
+    """Return the frame of curves, which stand one behind the other, each with its role.
+
+    A table of millions of cells is read in the time that it takes to get memory for this: none is taken twice.
+    """
     if not held:
-        return scalar_frame([]), {}
-    logged = [rows for rows, _ in held.values()]
-    values = np.concatenate([values for _, values in held.values()])
-    tags = [writable(name) for name in held]
+        return scalar_frame([])
+    logged = [rows for _, (rows, _) in held]
     counts = [len(rows) for rows in logged]
+    segment = _segments(axes.steps)
+    again = bool(segment[-1])
+    live = [_live(axes.steps[rows], segment[rows]) for rows in logged] if again else []
+    index = pd.RangeIndex(sum(counts))
+    unknown = pd.Series(
+        np.full(len(index), np.nan), index, copy=False
+    )  # pandas copies it when it is written to
     frame = {
-        "tag": pd.Series(_blocks(tags, counts), dtype="object", copy=False),
-        "role": pd.Series(_blocks([None], [len(values)]), dtype="object", copy=False),
-        "step": _in_each(steps, logged),
-        "epoch": _in_each(epochs, logged),
-        "wall_time": _in_each(clocks, logged),
-        "value": values,
-        "segment": _in_each(segment, logged) if segment[-1] else np.zeros(len(values), dtype=np.int64),
-        "live": np.concatenate([_live(steps[rows], segment[rows]) for rows in logged])
-        if segment[-1]
-        else np.ones(len(values), dtype=bool),
+        "tag": pd.Series(_blocks([name for name, _ in held], counts), index, OBJECTS, copy=False),
+        "role": pd.Series(_blocks(roles, counts), index, OBJECTS, copy=False),
+        "step": _in_each(axes.steps, logged),
+        "epoch": unknown if axes.epochs is None else _in_each(axes.epochs, logged),
+        "wall_time": unknown if axes.clocks is None else _in_each(axes.clocks, logged),
+        "value": np.concatenate([values for _, (_, values) in held]),
+        "segment": _in_each(segment, logged) if again else np.zeros(len(index), dtype=np.int64),
+        "live": np.concatenate(live) if again else np.ones(len(index), dtype=bool),
     }
-    return pd.DataFrame(frame, copy=False), dict(zip(tags, counts, strict=True))
+    return pd.DataFrame(frame, index, copy=False)
 
 
 def _blocks(values: Sequence[str | None], counts: Sequence[int]) -> np.ndarray:
@@ -179,6 +201,8 @@ def _segments(steps: np.ndarray) -> np.ndarray:
     falls = (
         np.flatnonzero(steps[1:] < steps[:-1]) + 1
     )  # a difference of two infinite steps would be a warning
+    if not len(falls):
+        return np.zeros(len(steps), dtype=np.int64)
     after = np.minimum(falls + 1, len(steps) - 1)
     late = (after > falls) & (steps[after] > steps[falls - 1])
     begins = np.zeros(len(steps), dtype=np.int64)

@@ -57,7 +57,7 @@ class Mark:
         file.seek(self.end - len(self.before))
         return file.read(len(self.before)) == self.before
 
-    def behind(self, content: bytes) -> Mark:
+    def behind(self, content: bytes | memoryview) -> Mark:
         """Return the mark behind content that was read from here on."""
-        before = (self.before + content[-BEFORE:])[-BEFORE:]
+        before = (self.before + bytes(content[-BEFORE:]))[-BEFORE:]
         return Mark(self.device, self.inode, self.end + len(content), before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ class TableTail:
         with self._path.open("rb") as file:
             if kept and kept[2].holds(file):
                 file.seek(kept[2].end)
-                table = self._grown(*kept, file.read())
+                table = self._grown(*kept, kept[0].line + file.read())
                 if table is not None:
                     return table
             mark = Mark.at(file, 0)
@@ -63,24 +64,28 @@ class TableTail:
         header = self._header_of(content)
         if header is None:
             return content
-        found = self._grown(header, [], mark.behind(header.line), content[len(header.line) :])
+        found = self._grown(header, [], mark.behind(header.line), content)
         return content if found is None else found
 
     def _grown(self, header: Header, before: list[np.ndarray], mark: Mark, content: bytes) -> Table | None:
-        """Return the table with new lines, None where these are not plain, and keep it up to the last whole one."""
+        """Return the table with new lines, None where these are not plain, and keep it up to the last whole one.
+
+        `content` is the header and the new lines: millions of these are not copied to be put behind it.
+        """
         whole = content[: content.rfind(b"\n") + 1]
         columns = _with_rows(before, header, whole)
         if columns is None:
             return None
         if header.settled:
-            self._kept = (header, columns, mark.behind(whole))
-        shown = _with_rows(columns, header, content[len(whole) :])
+            self._kept = (header, columns, mark.behind(memoryview(whole)[len(header.line) :]))
+        shown = _with_rows(columns, header, header.line + content[len(whole) :])
         return None if shown is None else table_of(header, shown)
 
 
-def numbers_below(header: Header, lines: bytes) -> list[np.ndarray] | None:
-    """Return the columns of lines, NaN in blank cells; None unless each is of plain cells, one for each name."""
-    return numbers_in(header.line + lines, len(header.names), header.separator)
+def numbers_below(header: Header, content: bytes) -> list[np.ndarray] | None:
+    """Return the columns of the lines under a header, NaN in blank cells; None unless each cell of them is plain."""
+    found = numbers_in(BytesIO(content), len(header.line), len(header.names), header.separator)
+    return None if found is None else list(found)
 
 
 def table_of(header: Header, columns: Sequence[np.ndarray]) -> Table:
@@ -93,10 +98,10 @@ def table_of(header: Header, columns: Sequence[np.ndarray]) -> Table:
     }
 
 
-def _with_rows(before: list[np.ndarray], header: Header, lines: bytes) -> list[np.ndarray] | None:
-    if not lines:
+def _with_rows(before: list[np.ndarray], header: Header, content: bytes) -> list[np.ndarray] | None:
+    if len(content) == len(header.line):
         return before
-    new = numbers_below(header, lines)
+    new = numbers_below(header, content)
     if new is None or not before:
         return new
     return [np.concatenate(pair) for pair in zip(before, new, strict=True)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from making_damage import damaged
 
+from plateau_doctor.readers.axes import curves
+from plateau_doctor.readers.bulk import grid
 from plateau_doctor.readers.table import _any_table, header_of
 from plateau_doctor.readers.table_tail import numbers_below, table_of
 
@@ -66,11 +70,19 @@ NAMES = ["epoch", "loss", "val loss", "", "Unnamed: 0", "loss"]
 
 
 def same_as_cell_by_cell(content: bytes) -> bool:
-    """Whether the content was read at once; then it must hold the same."""
+    """Whether the content was read at once; then it must hold the same, whatever the pieces it is read in."""
     header = header_of(content)
-    columns = numbers_below(header, content[len(header.line) :]) if header else None
-    if header is None or columns is None:
+    if header is None:
         return False
+    columns = numbers_below(header, content)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(grid, "IN_CACHE", 5)
+        patched.setattr(grid, "ROWS_AT_ONCE", 2)
+        in_pieces = numbers_below(header, content)
+    assert (columns is None) == (in_pieces is None)
+    if columns is None or in_pieces is None:
+        return False
+    np.testing.assert_array_equal(columns, in_pieces)
     found = table_of(header, columns)
     expected, problems = _any_table(Path("t.csv"), content)
     assert expected is not None
@@ -119,7 +131,29 @@ def test_the_usual_table_is_read_at_once(separator: str) -> None:
     assert same_as_cell_by_cell("\n".join(lines).replace(",", separator).encode())
 
 
+@pytest.mark.parametrize("place", range(1, 9))
 @pytest.mark.parametrize("row", ["4,0.5", "4,0.5,0.1,0.2", "4", "4,,", "4,0.5,"])
-def test_a_row_of_another_width_loses_nothing(row: str) -> None:
-    content = f"epoch,loss,acc\n1,2.5,0.1\n2,2.25,0.2\n{row}\n3,1.5,0.3\n".encode()
-    same_as_cell_by_cell(content)
+def test_a_row_of_another_width_loses_nothing(row: str, place: int) -> None:
+    lines = ["epoch,loss,acc", *(f"{i},{1 / i},0.5" for i in range(1, 9))]
+    same_as_cell_by_cell("\n".join([*lines[:place], row, *lines[place:]]).encode())
+
+
+@pytest.mark.parametrize("between", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["", "\n", "\n\n\n", "\r", "\r\n"])
+def test_ends_of_lines_lose_nothing(between: str, end: str) -> None:
+    lines = ["epoch,loss", *(f"{i},{1 / i}" for i in range(1, 9))]
+    assert same_as_cell_by_cell((between.join(lines) + end).encode()) == (end != "\r")
+
+
+def test_empty_lines_under_many_names_ask_for_no_memory() -> None:
+    content = b"a" + b",a" * 9_999 + b"\n" * 10_000_000
+    assert grid.numbers_in(io.BytesIO(content), 20_000, 10_000, ",") is None
+
+
+def test_what_is_written_to_one_column_is_in_no_other() -> None:
+    scalars, _ = curves({name: np.array([1.0, 2.0]) for name in ("step", "loss", "acc")})
+    for name in ("epoch", "wall_time", "step", "value"):
+        before = scalars.drop(columns=name)
+        scalars[name] += 1.0
+        scalars.loc[1, name] = 7.0
+        pd.testing.assert_frame_equal(scalars.drop(columns=name), before)
