@@ -53,9 +53,15 @@ def joined(runs: Iterable[Run]) -> list[Run]:
     runs = list(runs)
     if len(runs) < 2:
         return runs
-    together = Counter(map(home_of_run, runs))
-    losses: list[Losses] = [losses_of(run) if together[home_of_run(run)] > 1 else {} for run in runs]
-    sketches = [sketch_of(run, held) for run, held in zip(runs, losses, strict=True)]
+    homes = [home_of_run(run) for run in runs]
+    together = Counter(homes)
+    losses: list[Losses] = [
+        losses_of(run) if together[home] > 1 else {} for run, home in zip(runs, homes, strict=True)
+    ]
+    sketches = [
+        sketch_of(run, held) if together[home] > 1 else Sketch(run.name, run.source, str(home), 0, ())
+        for run, held, home in zip(runs, losses, homes, strict=True)
+    ]
     return [
         _with_copies(runs[i], [runs[k] for k in left]) for i, left in copies(sketches, losses.__getitem__)
     ]
