@@ -15,7 +15,7 @@ import numpy as np
 
 from plateau_doctor.readers.batches import Batch
 from plateau_doctor.readers.bulk.usual import Usual, taken_at_once
-from plateau_doctor.readers.event_rows import Collected, Rows
+from plateau_doctor.readers.event_rows import Collected, Rows, end_to_end, no_rows
 from plateau_doctor.readers.event_walk import Taken, begun, take_event
 from plateau_doctor.readers.histograms import Histograms, no_histograms
 from plateau_doctor.readers.hparams import Setting
@@ -43,9 +43,9 @@ class EventFile:
     path: Path
     begun: float = math.nan
     versioned: bool = False
-    scalars: Rows = field(default_factory=Rows)
+    scalars: Rows = field(default_factory=no_rows)
     values: np.ndarray = field(default_factory=lambda: np.empty(0))
-    binned: Rows = field(default_factory=Rows)
+    binned: Rows = field(default_factory=no_rows)
     histograms: Histograms = field(default_factory=no_histograms)
     settings: dict[str, Setting] = field(default_factory=dict)
     session_starts: list[int] = field(default_factory=list)
@@ -128,13 +128,13 @@ class Reading:
         """Return the file with all its rows in order. More batches may be taken afterwards."""
         file = self.file
         file.scalars, order, events = self._scalars.rows()
-        values = np.concatenate(self._values) if self._values else np.empty(0)
+        values = end_to_end(self._values or [np.empty(0)])
         file.values = values if order is None else values[order]
         file.binned, order, _ = self._binned.rows()
         histograms = Histograms.joined(self._histograms)
         file.histograms = histograms if order is None else histograms.take(order)
         self._values, self._histograms = [file.values], [file.histograms]
-        file.session_starts = np.searchsorted(events, self._sessions).tolist()
+        file.session_starts = events.searchsorted(self._sessions).tolist() if self._sessions else []
         return file
 
     def _is_unsure(self, tag: str, usual: Usual) -> bool:
@@ -164,12 +164,15 @@ class Reading:
         return taken, problems
 
     def _add_usual(self, usual: Usual) -> None:
-        values = usual.values
         for rows, chosen in ((self._scalars, usual.scalars), (self._binned, usual.binned)):
-            events = values.events[chosen] + self._events
-            rows.add(usual.names, usual.codes[chosen], events, values.steps[chosen], values.times[chosen])
+            if len(chosen):
+                all_of_them = len(chosen) == len(usual.values)
+                own = usual.values if all_of_them else usual.values.take(chosen)
+                codes = usual.codes if all_of_them else usual.codes[chosen]
+                rows.add(usual.names, codes, own.events + self._events, own.steps, own.times)
         self._values.append(usual.numbers)
-        self._histograms.append(usual.histograms)
+        if len(usual.histograms):
+            self._histograms.append(usual.histograms)
         self._plugins.update(usual.told)
 
     def _add(self, taken: Taken) -> None:
@@ -185,5 +188,6 @@ class Reading:
         self._plugins = taken.plugins
         self._sessions += [event + self._events for event in taken.sessions]
         self.file.settings.update(taken.settings)
-        self.file.others.update(taken.others)
+        if taken.others:
+            self.file.others.update(taken.others)
         self.file.versioned = self.file.versioned or taken.versioned

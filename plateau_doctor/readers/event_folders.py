@@ -62,7 +62,7 @@ def families(folders: Iterable[Path]) -> list[list[Path]]:
     known = set(folders)
     paired = _paired(known)
     found: dict[Path, list[Path]] = {}
-    for folder in sorted(known):
+    for folder in sorted(known, key=lambda one: one.parts):
         top = folder
         while (top.parent in known or _is_paired_side(top, paired)) and top.parent != top:
             top = top.parent

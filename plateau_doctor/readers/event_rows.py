@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
-__all__ = ["Collected", "Rows"]
+__all__ = ["Collected", "Rows", "end_to_end", "no_rows"]
 
 
 def _none() -> np.ndarray:
@@ -46,6 +47,12 @@ class Rows:
         return [self.names[code] for code in self.codes.tolist()]
 
 
+@cache
+def no_rows() -> Rows:
+    """Return none: most files have no histograms, and there may be thousands of files."""
+    return Rows()
+
+
 class Collected:
     """Rows that come in pieces; the pieces of one batch of events may overlap, so each row knows its event."""
 
@@ -64,11 +71,16 @@ class Collected:
         """Add rows of which each has one of `names` by its code."""
         if not len(codes):
             return
-        known = np.zeros(len(names), dtype=np.int64)
         seen = np.bincount(codes, minlength=len(names)) > 0
-        own = names if seen.all() else [names[code] for code in np.flatnonzero(seen).tolist()]
-        known[seen] = [self._names.setdefault(name, len(self._names)) for name in own]
-        self._pieces.append((events, known[codes], steps, times))
+        every = bool(seen.all())
+        if every and not self._names and len(set(names)) == len(names):
+            self._names = {name: code for code, name in enumerate(names)}
+        else:
+            known = np.zeros(len(names), dtype=np.int64)
+            own = names if every else [names[code] for code in np.flatnonzero(seen).tolist()]
+            known[seen] = [self._names.setdefault(name, len(self._names)) for name in own]
+            codes = known[codes]
+        self._pieces.append((events, codes, steps, times))
 
     def add_each(
         self,
@@ -89,14 +101,19 @@ class Collected:
         From then on they count as added in that order.
         """
         if not self._pieces:
-            return Rows(), None, _none()
+            return no_rows(), None, no_rows().codes
         events, codes, steps, times = self._pieces[0]
+        order = None
         if len(self._pieces) > 1:
             columns = zip(*self._pieces, strict=True)
             events, codes, steps, times = (np.concatenate(column) for column in columns)
-        order = None
-        if (events[1:] < events[:-1]).any():
+        if len(self._pieces) > 1 and (events[1:] < events[:-1]).any():
             order = np.argsort(events, kind="stable")
             events, codes, steps, times = (column[order] for column in (events, codes, steps, times))
         self._pieces = [(events, codes, steps, times)]
         return Rows(tuple(self._names), codes, steps, times), order, events
+
+
+def end_to_end(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arrays as one; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

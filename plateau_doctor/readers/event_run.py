@@ -13,7 +13,7 @@ from plateau_doctor.readers.bulk.summaries import summaries
 from plateau_doctor.readers.event_file import EventFile
 from plateau_doctor.readers.event_folders import Part
 from plateau_doctor.readers.event_frames import Curves, frames_of
-from plateau_doctor.readers.event_rows import Rows
+from plateau_doctor.readers.event_rows import Rows, end_to_end
 from plateau_doctor.readers.histograms import Histograms, layer_and_kind
 from plateau_doctor.readers.segments import segments_of
 from plateau_doctor.run import HISTOGRAM_COLUMNS, Problem, Run, histogram_frame
@@ -39,12 +39,13 @@ class _Draft:
 def runs_of(found: Sequence[tuple[Path, Sequence[Part]]], root: Path, format_name: str) -> Iterator[Run]:
     """Yield the run that lies in each folder, of its parts; its name is its place below `root`."""
     drafts = [_draft(home, parts) for home, parts in found]
+    folder = (root if root.is_dir() else root.parent).absolute()
     for draft, (scalars, reasons) in zip(drafts, frames_of([d.curves for d in drafts]), strict=True):
         settings, doubts = _settings(draft.home, draft.parts)
         held = [(f.binned, f.histograms, part.name_of) for part in draft.parts for f in part.files]
         histograms, bins = histograms_of(held)
         yield Run(
-            name=_name(draft.home, root),
+            name=_name(draft.home.absolute(), folder),
             source=str(draft.home),
             format=format_name,
             scalars=scalars,
@@ -70,11 +71,11 @@ def _draft(home: Path, parts: Sequence[Part]) -> _Draft:
     return _Draft(home, parts, *_without_placeholder(_joined(curves)), problems)
 
 
-def _name(home: Path, root: Path) -> str:
-    folder = root.absolute() if root.is_dir() else root.absolute().parent
-    home = home.absolute()
-    if home != folder and home.is_relative_to(folder):
-        return home.relative_to(folder).as_posix()
+def _name(home: Path, folder: Path) -> str:
+    """Return the place of a run below a folder, both absolute; its own name where it lies elsewhere, or right there."""
+    above, parts = folder.parts, home.parts
+    if parts != above and parts[: len(above)] == above:
+        return "/".join(parts[len(above) :])
     return home.name or str(home)
 
 
@@ -84,9 +85,11 @@ def _writers(files: Sequence[EventFile]) -> list[list[EventFile]]:
     ended = np.full(len(files), np.nan)  # the last time that each writer has written, NaN before it has
     for file in files:
         times = file.scalars.times
-        begin, end = times[[0, -1]].tolist() if len(times) else (np.nan, np.nan)
-        follows = ~(begin < ended[: len(writers)])
-        place = int(np.argmax(follows)) if follows.any() else len(writers)
+        begin, end = (float(times[0]), float(times[-1])) if len(times) else (np.nan, np.nan)
+        place = 0
+        if begin < ended[0]:  # mostly there is one writer alone
+            follows = ~(begin < ended[: len(writers)])
+            place = int(np.argmax(follows)) if follows.any() else len(writers)
         if place == len(writers):
             writers.append([])
         writers[place].append(file)
@@ -97,8 +100,8 @@ def _writers(files: Sequence[EventFile]) -> list[list[EventFile]]:
 def _curves(part: Part, files: Sequence[EventFile]) -> tuple[Curves, int]:
     """Return the scalars of files that follow one another, and how many restarts came without a break."""
     names, codes = _named([file.scalars for file in files], part.name_of)
-    steps = np.concatenate([file.scalars.steps for file in files]).astype(np.float64)
-    times = np.concatenate([file.scalars.times for file in files])
+    steps = end_to_end([file.scalars.steps for file in files]).astype(np.float64)
+    times = np.concatenate([file.scalars.times for file in files])  # ... of a single file too, which may be read on
     values = np.concatenate([file.values for file in files])
     breaks, before = [], 0
     for file in files:
@@ -111,10 +114,13 @@ def _curves(part: Part, files: Sequence[EventFile]) -> tuple[Curves, int]:
 def _named(rows: Sequence[Rows], name_of: Callable[[str], str]) -> tuple[list[str], np.ndarray]:
     """Return the names of a run that the tags of several files have, and which of them each row has."""
     names: dict[str, int] = {}
+    known: dict[tuple[str, ...], np.ndarray] = {}  # most files of a run have the same tags
     codes = []
     for own in rows:
-        known = [names.setdefault(name_of(tag), len(names)) for tag in own.names]
-        codes.append(np.array(known, dtype=np.int64)[own.codes])
+        if own.names not in known:
+            own_codes = [names.setdefault(name_of(tag), len(names)) for tag in own.names]
+            known[own.names] = np.array(own_codes, dtype=np.int64)
+        codes.append(known[own.names][own.codes])
     return list(names), np.concatenate(codes) if codes else np.empty(0, dtype=np.int64)
 
 

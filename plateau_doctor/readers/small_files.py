@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def _begun(path: Path) -> tuple[bytes, int]:
     """Return a small file, or the beginning of another, and its size."""
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        return file.readall() if size <= SMALL else file.read(len(POINTER)), size
+        return file.read(size if size <= SMALL else len(POINTER)), size
 
 
 def refusal(path: Path, head: bytes) -> Problem | None:
@@ -79,15 +80,11 @@ def _together(held: Sequence[tuple[Path, bytes]]) -> list[Found]:
     if usual is None or usual.tensors:
         return [_alone(path) for path, _ in held]
     found: list[Found] = []
-    for place, (path, content) in enumerate(held):
-        first, last = int(cuts[place]), int(cuts[place + 1])
+    parts = zip(held, bounds.tolist(), pairwise(cuts.tolist()), usual.cut(cuts), strict=False)
+    for (path, content), begin, (first, last), own in parts:
         reading = Reading(EventFile(path), at_once=True)
         if last > first:
-            begin = int(bounds[place])
-            own = slice(first, last)
-            reading.take(
-                Batch(content, starts[own] - begin, ends[own] - begin, 0), usual.between(first, last)
-            )
+            reading.take(Batch(content, starts[first:last] - begin, ends[first:last] - begin, 0), own)
         found.append(reading.done())
     return found
 

@@ -77,7 +77,7 @@ def head_of(file: Path) -> bytes:
     Raises:
         OSError: It cannot be read.
     """
-    with file.open("rb") as stream:
+    with file.open("rb", buffering=0) as stream:
         return stream.read(HEAD)
 
 
@@ -90,9 +90,10 @@ def surveyed(place: Path, head_of: Callable[[Path], bytes] = head_of) -> Survey:
     if not os.path.lexists(place):
         raise FileNotFoundError(f"no file or folder is called {str(place)!r}")
     files, problems = _walk(place)
+    asked_for = not place.is_dir()
     claimed: dict[str, list[Path]] = {}
     for file in files:
-        found = _format_of(file, file == place, head_of)
+        found = _format_of(file, asked_for, head_of)
         if isinstance(found, Problem):
             problems.append(found)
         elif found is not None:

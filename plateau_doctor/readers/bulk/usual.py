@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -47,26 +48,29 @@ class Usual:
     told: dict[str, str]
     tensors: frozenset[str]
 
-    def between(self, first: int, last: int) -> Usual:
-        """Return what the events from `first` to before `last` hold, counted from the first on."""
-        begin, end = self.values.events.searchsorted([first, last]).tolist()
-        values = self.values.take(slice(begin, end))
-        values = replace(values, events=values.events - first)
-        scalars = slice(*self.scalars.searchsorted([begin, end]).tolist())
-        binned = slice(*self.binned.searchsorted([begin, end]).tolist())
-        left = slice(*self.left.searchsorted([first, last]).tolist())
-        return Usual(
-            self.names,
-            self.codes[begin:end],
-            values,
-            self.scalars[scalars] - begin,
-            self.numbers[scalars],
-            self.binned[binned] - begin,
-            self.histograms.take(binned) if len(self.histograms) else self.histograms,
-            self.left[left] - first,
-            self.told,
-            self.tensors,
+    def cut(self, bounds: Places) -> Iterator[Usual]:
+        """Yield what the events between each two bounds hold, counted from the first of them on."""
+        events, *others = vars(self.values).values()
+        begins = events.searchsorted(bounds)
+        scalars, binned, left = (
+            pairwise(places.searchsorted(where).tolist())
+            for places, where in ((self.scalars, begins), (self.binned, begins), (self.left, bounds))
         )
+        for first, (begin, end), (a, b), (c, d), (e, f) in zip(
+            bounds.tolist(), pairwise(begins.tolist()), scalars, binned, left, strict=False
+        ):
+            yield Usual(
+                self.names,
+                self.codes[begin:end],
+                Values(events[begin:end] - first, *(column[begin:end] for column in others)),
+                self.scalars[a:b] - begin,
+                self.numbers[a:b],
+                self.binned[c:d] - begin,
+                self.histograms.take(slice(c, d)) if len(self.histograms) else self.histograms,
+                self.left[e:f] - first,
+                self.told,
+                self.tensors,
+            )
 
 
 def taken_at_once(data: bytes, starts: Places, ends: Places, plugins: Mapping[str, str]) -> Usual | None:
