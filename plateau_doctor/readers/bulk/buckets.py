@@ -57,17 +57,15 @@ def of_messages(data: bytes, found: Messages) -> Histograms:
     """Return the histograms of HistogramProtos, as `from_message` makes each."""
     limits, counts = (_gathered(data, at, found.sizes) for at in (found.limits, found.counts))
     firsts = firsts_of(found.sizes)
-    left = np.empty_like(limits)
-    left[1:] = limits[:-1]
-    left[firsts] = np.where(limits[firsts] < found.low, limits[firsts], found.low)
+    columns = np.empty((3, len(limits)))  # each in one piece, which is quicker to fill and to read than rows
+    columns[0, 1:], columns[1], columns[2] = limits[:-1], limits, counts
+    columns[0, firsts] = np.where(limits[firsts] < found.low, limits[firsts], found.low)
     kept, sizes = _between_full(counts > 0, found.sizes)
     nothing = ~(found.count > 0) | (sizes == 0)
     if nothing.any():
         kept &= np.repeat(~nothing, found.sizes)
         sizes = np.where(nothing, 0, sizes)
-    if not kept.all():
-        left, limits, counts = left[kept], limits[kept], counts[kept]
-    bins = np.stack([left, limits, counts], axis=1)
+    bins = (columns if kept.all() else columns[:, kept]).T
     bounded = found.low <= found.high
     _clip(bins, sizes, np.where(bounded, found.low, -np.inf), np.where(bounded, found.high, np.inf))
     total, squares = (np.where(nothing, 0.0, values) for values in (found.total, found.squares))
@@ -121,8 +119,10 @@ def firsts_of(sizes: Places) -> Places:
 
 def _between_full(full: np.ndarray, sizes: Places) -> tuple[np.ndarray, Places]:
     """Return which bins lie between the first full one of their histogram and the last, and how many each keeps."""
-    places = np.flatnonzero(full)
     begins = firsts_of(sizes)
+    if sizes.all() and full[begins].all() and full[begins + sizes - 1].all():  # as they are mostly written
+        return np.ones(len(full), dtype=bool), sizes
+    places = np.flatnonzero(full)
     first, behind = places.searchsorted(begins), places.searchsorted(begins + sizes)
     some = behind > first
     kept = np.zeros(len(sizes), dtype=np.int64)

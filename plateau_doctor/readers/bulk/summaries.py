@@ -58,7 +58,7 @@ def _fill(columns: dict[str, np.ndarray], of: Histograms, some: Places) -> None:
         rows = of.bins[firsts[0] : firsts[0] + int(sizes.sum())]
     else:
         rows = of.bins[np.repeat(firsts - firsts_of(sizes), sizes) + np.arange(int(sizes.sum()))]
-    left, right, counts = rows.T.copy()
+    left, right, counts = (np.ascontiguousarray(column) for column in rows.T)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         found = _of(_Bins(left, right, counts, firsts_of(sizes), sizes), of, some)
     full = found["count"] > 0
@@ -130,11 +130,17 @@ def _edge(bins: _Bins, n: np.ndarray) -> np.ndarray:
     low, high = bins.left[bins.firsts], bins.right[bins.lasts]
     reach = EDGE * (high - low)
     inner_low, inner_high = bins.each(low + reach), bins.each(high - reach)
-    width = bins.right - bins.left
-    inside = np.minimum(bins.right, inner_low) - np.minimum(bins.left, inner_low)
-    inside += np.maximum(bins.right, inner_high) - np.maximum(bins.left, inner_high)
-    pointed = (bins.left <= inner_low) | (bins.right >= inner_high)
-    share = np.where(width > 0, inside / np.where(width > 0, width, 1.0), pointed)
+    between = (bins.left > inner_low) & (
+        bins.right < inner_high
+    )  # of these, which are most, nothing lies there
+    at = np.flatnonzero(~between)
+    left, right, inner_low, inner_high = bins.left[at], bins.right[at], inner_low[at], inner_high[at]
+    width = right - left
+    inside = np.minimum(right, inner_low) - np.minimum(left, inner_low)
+    inside += np.maximum(right, inner_high) - np.maximum(left, inner_high)
+    pointed = (left <= inner_low) | (right >= inner_high)
+    share = np.zeros(len(between))
+    share[at] = np.where(width > 0, inside / np.where(width > 0, width, 1.0), pointed)
     found = bins.sums(bins.counts * share) / n
     share_there: np.ndarray = np.where((reach > 0) & np.isfinite(reach), found, np.nan)
     return share_there
