@@ -68,12 +68,14 @@ def refusal(path: Path, head: bytes) -> Problem | None:
 
 def _together(held: Sequence[tuple[Path, bytes]]) -> list[Found]:
     """Return the files that these are; where one is damaged, or tells its tags' plugins, each is read by itself."""
+    if len(held) < 2:
+        return [_alone(path) for path, _ in held]
     data = b"".join(content for _, content in held)
     bounds = np.cumsum([0, *(len(content) for _, content in held)])
     starts, ends, _ = followed(data, len(data))
     begins = np.append(starts - HEAD, ends[-1:] + TAIL)
     cuts = begins.searchsorted(bounds)
-    sound = len(held) > 1 and len(starts) and begins[-1] == len(data) and (begins[cuts] == bounds).all()
+    sound = len(starts) and begins[-1] == len(data) and (begins[cuts] == bounds).all()
     usual = None
     if sound and all_hold(np.frombuffer(data, dtype=np.uint8), starts, ends):
         usual = taken_at_once(data, starts, ends, {})
