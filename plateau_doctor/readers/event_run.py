@@ -101,7 +101,9 @@ def _curves(part: Part, files: Sequence[EventFile]) -> tuple[Curves, int]:
     """Return the scalars of files that follow one another, and how many restarts came without a break."""
     names, codes = _named([file.scalars for file in files], part.name_of)
     steps = end_to_end([file.scalars.steps for file in files]).astype(np.float64)
-    times = np.concatenate([file.scalars.times for file in files])  # ... of a single file too, which may be read on
+    times = np.concatenate(
+        [file.scalars.times for file in files]
+    )  # ... of a single file too, which may be read on
     values = np.concatenate([file.values for file in files])
     breaks, before = [], 0
     for file in files:

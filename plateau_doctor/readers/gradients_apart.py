@@ -40,7 +40,7 @@ def with_gradients(ones: Iterable[Run | Problem], shared: frozenset[Path]) -> It
     """
     homes: dict[Path, list[Run]] = {}
     for one in ones:
-        home = home_of_run(one) if isinstance(one, Run) else None
+        home = home_of_run(one) if shared and isinstance(one, Run) else None
         if isinstance(one, Run) and home in shared:
             homes.setdefault(home, []).append(one)
         else:

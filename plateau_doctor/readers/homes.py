@@ -16,4 +16,5 @@ KINDS_OF_LOG = frozenset(
 
 def home_of(folder: Path) -> Path:
     """Return a path without the folders named for a kind of log: `run7`, `run7/csv` and `run7/grads` have one home."""
-    return Path(*(part for part in folder.parts if part.lower() not in KINDS_OF_LOG))
+    kept = [part for part in folder.parts if part.lower() not in KINDS_OF_LOG]
+    return folder if len(kept) == len(folder.parts) else Path(*kept)

@@ -187,7 +187,7 @@ def _is_sure(file: Path) -> bool:
 def _format_of(file: Path, asked_for: bool, head_of: Callable[[Path], bytes]) -> str | Problem | None:
     """Return the name of the format that claims a file, a Problem, or None for a file that is no log."""
     sure = asked_for or _is_sure(file)
-    candidates = formats() if asked_for else _candidates(file)
+    candidates = formats() if sure else _candidates(file)
     if not candidates:
         return None
     try:
