@@ -253,6 +253,8 @@ _CURVES = {
     "train_metric": "the training metric",
     "val_metric": "the validation metric",
 }
+_NEAR = ("from_clip", "from_guess", "from_squashed")  # of a distance only the nearness tells
+FAR = 0.2
 _HOLE = re.compile(r"\{%?\}")
 
 
@@ -263,6 +265,8 @@ def phrase(name: str, value: Value) -> str:
     text = table[0]
     if len(table) > 1 and isinstance(value, float) and value < 0:
         text, value = table[1], -value
+    if quality in _NEAR and isinstance(value, float) and value > FAR:
+        text = text.replace("{%} off", "far off")
     said = _HOLE.sub(lambda hole: _shown(value, hole[0] == "{%}"), text)
     return said.replace("{curve}", _CURVES.get(series, ""))
 
