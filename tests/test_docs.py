@@ -54,8 +54,13 @@ def test_every_fact_says_its_value_in_words(value: float | str | bool | None) ->
     assert phrase("net.narrowest", 9.0) == "the smallest layer has 9 weights"
     assert phrase("gap.ratio", 1471.3) == "validation loss ends at 1,471 times training loss"
     assert phrase("train_loss.drop", -0.25) == "training loss ended 25% above its first level"
-    assert phrase("val_loss.from_clip", 0.004) == "validation loss ends 0.4% off a constant that libraries clip at"
-    assert phrase("val_loss.from_clip", 1.38) == "validation loss ends far off a constant that libraries clip at"
+    assert (
+        phrase("val_loss.from_clip", 0.004)
+        == "validation loss ends 0.4% off a constant that libraries clip at"
+    )
+    assert (
+        phrase("val_loss.from_clip", 1.38) == "validation loss ends far off a constant that libraries clip at"
+    )
     assert phrase("val_metric.best", None) == "the validation metric was at best not logged"
 
 
