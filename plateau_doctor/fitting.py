@@ -1,7 +1,8 @@
 """Fits boosted trees on labeled logs by scikit-learn, predicts by them across folds, and makes plain arrays of them.
 
-Gradient boosting of a multinomial (Friedman 2001): all causes, and being sound, against each other. What was not logged
-is unknown to the trees, and takes the branch that suits the others.
+Gradient boosting of a multinomial (Friedman 2001): all causes, and being sound, against each other; the mean of a few
+fits that differ by the facts each node may ask (max_features). What was not logged is unknown to the trees, and takes
+the branch that suits the others.
 """
 
 from __future__ import annotations
@@ -27,14 +28,22 @@ __all__ = [
     "trees_of",
 ]
 
-TREES = {"max_iter": 90, "learning_rate": 0.08, "max_leaf_nodes": 16, "min_samples_leaf": 15, "max_features": 0.3,
-         "l2_regularization": 5.0, "max_bins": 64, "early_stopping": False, "random_state": 0}  # fmt: skip
+Fits = Sequence[HistGradientBoostingClassifier]
+
+TREES = {"max_iter": 90, "learning_rate": 0.08, "max_leaf_nodes": 16, "min_samples_leaf": 15,
+         "l2_regularization": 5.0, "max_bins": 64, "early_stopping": False}  # fmt: skip
+SEEDS = (0, 1)
+# share of the facts that a node may ask, by richness: the fewer, the more the fits differ
+ASKED, ASKED_OTHERWISE = {"rich": 0.25}, 0.15
 LARGEST = 1e9
 FEWEST_RUNS = 200  # logs that a fact must be known in
-LEFT_OUT = frozenset({  # tell which task it is, or which writer; the state is a reading of what others measure
+LEFT_OUT = frozenset({
+    # tell which task it is, or which writer; the state is a reading of what others measure
     "classes.count", "classes.majority", "start.loss", "batches.saw", "batches.saw_height", "batches.periodic",
     "batches.last_short", "activations.edge", "net.loss", "state.name",
     *(f"{side}_loss.{what}" for side in ("train", "val") for what in ("level", "first", "grain", "flat")),
+    # three quarters of how they vary is between the step-wise, epoch-wise, thinned and resumed logs of one run
+    "batches.per_epoch", "log.restarts", "log.rewound", "train_loss.per_epoch", "train_loss.zeros",
 })  # fmt: skip
 FOLDS = 5
 INJECTED = 3.0  # how much more a cause that was put in counts than one that came with it
@@ -50,8 +59,8 @@ def columns_of(table: Table) -> tuple[tuple[str, ...], np.ndarray]:
 
 def fit_trees(
     values: np.ndarray, table: Table, causes: Sequence[str], chosen: np.ndarray
-) -> tuple[HistGradientBoostingClassifier, np.ndarray]:
-    """Fit trees on the chosen logs (mask, (n,)); return them and the places of the columns they were given.
+) -> tuple[Fits, np.ndarray]:
+    """Fit trees on the chosen logs (mask, (n,)); return the fits and the places of the columns they were given.
 
     A log with several causes counts for each by its share.
     """
@@ -60,11 +69,10 @@ def fit_trees(
     shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
     rows, classes = np.nonzero(shares)
     differ = np.array([k for k in range(values.shape[1]) if len(np.unique(_known(values[rows, k]))) > 1])
-    model = HistGradientBoostingClassifier(**TREES)
-    model.fit(
-        values[np.ix_(rows, differ)], classes, sample_weight=row_weights(table)[rows] * shares[rows, classes]
-    )
-    return model, differ
+    given, says = values[np.ix_(rows, differ)], row_weights(table)[rows] * shares[rows, classes]
+    asked = ASKED.get(str(table.rows["level"].iat[0]), ASKED_OTHERWISE)
+    fits = [HistGradientBoostingClassifier(**TREES, max_features=asked, random_state=seed) for seed in SEEDS]
+    return [fit.fit(given, classes, sample_weight=says) for fit in fits], differ
 
 
 def across_folds(
@@ -91,12 +99,10 @@ def across_folds(
     return odds
 
 
-def margins_of(
-    model: HistGradientBoostingClassifier, given: np.ndarray, values: np.ndarray, causes: int
-) -> np.ndarray:
+def margins_of(fits: Fits, given: np.ndarray, values: np.ndarray, causes: int) -> np.ndarray:
     """Return log-odds (n, causes) against a sound run, by fitted trees and the places of the columns given to them."""
     raw = np.full((len(values), causes + 1), -20.0)
-    raw[:, model.classes_] = model.decision_function(values[:, given])
+    raw[:, fits[0].classes_] = np.mean([fit.decision_function(values[:, given]) for fit in fits], axis=0)
     return np.asarray(raw[:, :-1] - raw[:, -1:])
 
 
@@ -105,8 +111,8 @@ def trees_of(table: Table, causes: Sequence[str], kept: Path | None = None) -> T
     if kept is not None and kept.exists():
         return Trees.read(kept)
     columns, values = columns_of(table)
-    model, given = fit_trees(values, table, causes, np.ones(len(table.rows), dtype=bool))
-    trees = plain_trees(model, [columns[k] for k in given], causes)
+    fits, given = fit_trees(values, table, causes, np.ones(len(table.rows), dtype=bool))
+    trees = plain_trees(fits, [columns[k] for k in given], causes)
     if kept is not None:
         trees.write(kept)
     return trees
@@ -122,16 +128,15 @@ def _known(values: np.ndarray) -> np.ndarray:
     return np.asarray(values[~np.isnan(values)])
 
 
-def plain_trees(
-    model: HistGradientBoostingClassifier, columns: Sequence[str], causes: Sequence[str]
-) -> Trees:
-    """Return fitted trees as plain arrays; `columns` are those that they were given."""
+def plain_trees(fits: Fits, columns: Sequence[str], causes: Sequence[str]) -> Trees:
+    """Return fitted trees as plain arrays, each worth its share of the mean; `columns` are those they were given."""
     parts: dict[str, list[np.ndarray]] = {
         name: [] for name in ("feature", "threshold", "missing_left", "left", "right", "value")
     }
     roots, of, size = [], [], 0
-    for stage in model._predictors:
-        for k, tree in zip(model.classes_, stage, strict=True):
+    seen = fits[0].classes_
+    for stage in (stage for fit in fits for stage in fit._predictors):
+        for k, tree in zip(seen, stage, strict=True):
             nodes = tree.nodes
             leaf = nodes["is_leaf"].astype(bool)
             roots.append(size)
@@ -141,10 +146,10 @@ def plain_trees(
             parts["missing_left"].append(nodes["missing_go_to_left"])
             parts["left"].append(np.where(leaf, 0, nodes["left"] + size))
             parts["right"].append(np.where(leaf, 0, nodes["right"] + size))
-            parts["value"].append(_expected(nodes))
+            parts["value"].append(_expected(nodes) / len(fits))
             size += len(nodes)
     base = np.full(len(causes) + 1, -20.0)  # what was never seen
-    base[model.classes_] = model._baseline_prediction[0]
+    base[seen] = fits[0]._baseline_prediction[0]  # the same for all
     arrays = {name: np.concatenate(part) for name, part in parts.items()}
     return Trees(tuple(columns), (*causes, ""), base=base, roots=np.array(roots), of=np.array(of), **arrays)
 

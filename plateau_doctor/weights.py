@@ -113,8 +113,8 @@ def told(
     """Return which causes are told aloud, and which at all; arrays are (..., causes) or broadcast to that.
 
     Told is the first cause of a run that is sick, unless it is unlikely itself by the fit and by the words of its rule,
-    and every cause as likely as not. Aloud, where the run stands out from sound ones and the signs that are seen
-    speak for the cause: nobody is accused of what cannot be shown. Of a blind log nothing else is told at all.
+    and every cause as likely as not. Aloud, of the latter, where the run stands out from sound ones and the signs that
+    are seen speak for the cause: nobody is accused of what cannot be shown. Of a blind log nothing else is told at all.
 
     Args:
         level: The calibration.
@@ -123,11 +123,11 @@ def told(
         first: Whether a cause is the one that explains most.
         words: What the signs of its rule that are seen come to, in log-odds.
     """
-    likely = (log_odds >= ALSO) | (first & ((log_odds >= LEAST) | (words >= BY_WORDS)))
+    likely = log_odds >= ALSO
+    at_all = likely | (first & ((log_odds >= LEAST) | (words >= BY_WORDS)))
     backed = words > 0
-    return likely & backed & (sick >= level.clear_at), likely & (backed | (not level.blind)) & (
-        sick >= level.told_at
-    )
+    aloud = likely & backed & (sick >= level.clear_at)
+    return aloud, at_all & (backed | (not level.blind)) & (sick >= level.told_at)
 
 
 @dataclass(frozen=True, eq=False)
