@@ -17,7 +17,7 @@ SICK = sorted(folder.name for folder in LOGS.iterdir() if folder.name not in ("h
 RULES = load_rules()
 UNSTEADY = {
     ("exploding_gradients", "every_second_row"),
-    ("dead_relu", "every_second_row"),
+    ("label_noise", "steps_alone"),
 }
 
 

@@ -26,6 +26,7 @@ NOT_TOLD = {
     "noise_floor"
 }  # no training was found whose recording names it first: it passes for its neighbors
 GUESSED = {
+    "lr_too_high",
     "vanishing_gradients",
     "exploding_gradients",
 }  # the loss alone makes them likeliest, with low confidence
