@@ -38,6 +38,7 @@ class Arm:
         change: The knobs to turn, typed.
         steps: Optimizer steps so far.
         scored: Whether there is a score at the end of the training so far.
+        epochs_before: Epochs that earlier models of a recording had.
         crashed: Whether the script ends by an error.
         at_end: Called as the process ends, before the last outcome is written.
     """
@@ -53,6 +54,7 @@ class Arm:
         self._pid = os.getpid()
         self._first = self._last = 0.0  # seconds of a clock at the first and at the last step
         self._models = 0
+        self.epochs_before = 0
 
     @property
     def outcome(self) -> Outcome:
@@ -95,6 +97,8 @@ class Arm:
         if self.order.logdir is None:
             return self.folder / LOGS
         self._models += another
+        if another:
+            self.epochs_before = self._told.epochs
         return Path(self.order.logdir) / (str(self._models) if self._models > 1 else "")
 
     def hold_on(self, to: str) -> None:

@@ -100,7 +100,7 @@ class Log:
         """Take note of the end of an epoch; it is written with the evaluation that follows, if one does.
 
         Args:
-            epoch: Its number.
+            epoch: Its number in the script.
             steps: Steps in it.
             batch: Size of the loader's batches, where there is a loader.
         """
@@ -109,6 +109,7 @@ class Log:
         if not self._described and self._recorder is not None:
             self._described = True
             self._recorder.describe(**self._settings(steps), batch_size=batch)
+        epoch -= self._arm.epochs_before
         self._epoch = (epoch, float(self._total) / self._count if self._count else None, scores)
         self._total, self._count = 0.0, 0
         self._tally.empty()

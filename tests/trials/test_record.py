@@ -118,6 +118,30 @@ for seed in (0, 1):
 
 
 @needs_torch
+def test_each_model_of_a_script_counts_its_own_epochs(tmp_path: Path) -> None:
+    script = """
+import torch
+x = torch.randn(24, 4)
+batches = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True)), 8)
+for _ in range(2):
+    model = torch.nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    for epoch in range(3):
+        for inputs, targets in batches:
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(model(inputs), targets).backward()
+            optimizer.step()
+"""
+    (tmp_path / "train.py").write_text(script)
+    ran = recorded(tmp_path, sys.executable, "train.py")
+    assert ran.returncode == 0, ran.stderr
+    (folder,) = (tmp_path / "plateau-doctor-logs").iterdir()
+    for run in runs_of(folder):
+        epochs = run.scalars[run.scalars.tag == "epoch"]
+        assert list(epochs.value) == [1, 2, 3]
+
+
+@needs_torch
 def test_accumulated_batches_are_averaged_and_parts_of_a_loss_are_added(tmp_path: Path) -> None:
     script = """
 import torch
