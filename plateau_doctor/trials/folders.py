@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -21,78 +21,65 @@ __all__ = ["install"]
 
 def install(saving: Saving) -> None:
     """Replace the functions that make, list and delete files and folders."""
-    _replace_mkdir(saving)
+    _replace(saving, os, "mkdir", _mkdir)
     for name in ("remove", "unlink"):
-        _replace_remove(saving, name)
-    _replace_rmtree(saving)
+        _replace(saving, os, name, _remove)
+    _replace(saving, shutil, "rmtree", _rmtree)
     _replace_listdir(saving)
     _replace_scandir(saving)
 
 
-def _replace_mkdir(saving: Saving) -> None:
-    original = os.mkdir
+def _replace(saving: Saving, home: Any, name: str, do: Callable[..., None]) -> None:
+    """Replace a function by `do(saving, original, absolute name, *its other arguments)`, for the script's own paths."""
+    original = getattr(home, name)
 
     @wraps(original)
-    def made(path: Any, *args: Any, **kwargs: Any) -> None:
-        name = saving.ours(path) if kwargs.get("dir_fd") is None else None
-        if name is not None and saving.is_hidden(name):
-            copy = saving.copy_of(name)
-            _with_parents(os.path.dirname(copy), original)
-            original(copy, *args, **kwargs)
-            return
-        original(path, *args, **kwargs)
-        if name is not None:
-            saving.made(name)
+    def replaced(path: Any, *args: Any, **kwargs: Any) -> None:
+        own = saving.ours(path) if kwargs.get("dir_fd") is None else None
+        if own is None:
+            original(path, *args, **kwargs)
+        else:
+            do(saving, original, own, *args, **kwargs)
 
-    os.mkdir = made
+    setattr(home, name, replaced)
+
+
+def _mkdir(saving: Saving, original: Callable[..., None], own: str, *args: Any, **kwargs: Any) -> None:
+    if saving.is_hidden(own):
+        copy = saving.copy_of(own)
+        _with_parents(os.path.dirname(copy), original)
+        original(copy, *args, **kwargs)
+        return
+    original(own, *args, **kwargs)
+    saving.made(own)
+
+
+def _remove(saving: Saving, original: Callable[..., None], own: str, *args: Any, **kwargs: Any) -> None:
+    old = saving.was_there(own) and not os.path.isdir(own) and not saving.is_hidden(own)
+    copy = saving.to_read(own)
+    if copy != own or not old:
+        original(copy, *args, **kwargs)
+    if old:
+        saving.hide(own)
+
+
+def _rmtree(saving: Saving, original: Callable[..., None], own: str, *args: Any, **kwargs: Any) -> None:
+    copy = saving.copy_of(own)
+    if saving.is_hidden(own):
+        original(copy, *args, **kwargs)
+        return
+    if os.path.isdir(own) and saving.was_there(own):
+        saving.hide(own)
+    else:
+        original(own, *args, **kwargs)
+    if saving.is_there(copy):
+        original(copy, ignore_errors=True)
 
 
 def _with_parents(folder: str, mkdir: Any) -> None:
     if not os.path.isdir(folder):
         _with_parents(os.path.dirname(folder), mkdir)
         mkdir(folder)
-
-
-def _replace_remove(saving: Saving, name: str) -> None:
-    original = getattr(os, name)
-
-    @wraps(original)
-    def removed(path: Any, *args: Any, **kwargs: Any) -> None:
-        own = saving.ours(path) if kwargs.get("dir_fd") is None else None
-        if own is None:
-            original(path, *args, **kwargs)
-            return
-        old = saving.was_there(own) and not os.path.isdir(own) and not saving.is_hidden(own)
-        copy = saving.to_read(path)
-        if copy is not path or not old:
-            original(copy, *args, **kwargs)
-        if old:
-            saving.hide(own)
-
-    setattr(os, name, removed)
-
-
-def _replace_rmtree(saving: Saving) -> None:
-    original = shutil.rmtree
-
-    @wraps(original)
-    def removed(path: Any, *args: Any, **kwargs: Any) -> None:
-        own = saving.ours(path) if kwargs.get("dir_fd") is None else None
-        if own is None:
-            original(path, *args, **kwargs)
-            return
-        copy = saving.copy_of(own)
-        if saving.is_hidden(own):
-            original(copy, *args, **kwargs)
-            return
-        if os.path.isdir(own) and saving.was_there(own):
-            saving.hide(own)
-        else:
-            original(path, *args, **kwargs)
-        if saving.is_there(copy):
-            original(copy, ignore_errors=True)
-
-    shutil.rmtree = removed  # type: ignore[assignment]
 
 
 def _replace_listdir(saving: Saving) -> None:
@@ -107,7 +94,8 @@ def _replace_listdir(saving: Saving) -> None:
         own = [n for n in original(saved) if _is_meant(saving, name, n, saved)] if saved is not None else []
         if real is None:
             return own
-        return own + [n for n in original(real) if n not in own and _is_meant(saving, name, n)]
+        known = set(own)
+        return own + [n for n in original(real) if n not in known and _is_meant(saving, name, n)]
 
     os.listdir = listed
 
@@ -142,11 +130,13 @@ def _replace_scandir(saving: Saving) -> None:
 
 
 def _places(saving: Saving, name: str, path: Any) -> tuple[Any, Any]:
-    """Return the folder of what was saved, None where there is none, and the real one, None where it is hidden."""
+    """Return the folder of what was saved, and the real one unless it is hidden; None for one that is not there."""
     copy = saving.copy_of(name)
     if saving.is_hidden(name):
         return copy, None
-    return copy if os.path.isdir(copy) else None, path
+    if not os.path.isdir(copy):
+        return None, path
+    return copy, path if saving.is_there(name) else None
 
 
 def _is_meant(saving: Saving, folder: str, name: str, saved: str | None = None) -> bool:

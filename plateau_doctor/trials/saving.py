@@ -88,6 +88,7 @@ class Saving:
     def folder(self, path: Any) -> str:
         """Return the folder to log into that was meant to be `path`."""
         copy = self.copy_of(os.path.abspath(os.fspath(path)))
+        self._any = True
         self._arm.add("redirected", os.path.abspath(os.fspath(path)))
         return copy
 
