@@ -59,7 +59,9 @@ class Log:
         return 0 if self._recorder is None else int(self._recorder.step)
 
     def calling(self) -> None:
-        """Take note that the model is being called, in training."""
+        """Take note that the model is being called, in training: what waits had no evaluation."""
+        if self._epoch is not None:
+            self.flush()
         self._calls += 1
         self._before_call = len(self._losses)
 
