@@ -5,8 +5,10 @@ The effect of a fix is ln(control / treated) of the held-out loss, or points of 
 The interval is a moderated t (Smyth 2004, doi:10.2202/1544-6115.1027): the variance of few seeds is shrunk toward a
 prior, whose degrees of freedom and variance `benchmarks/seed_variance.py` measures on the corpus. Its error is spent
 over looks by the O'Brien-Fleming-like function of Lan and DeMets (1983, doi:10.1093/biomet/70.3.659), in increments
-that hold by the union bound whatever the looks have in common; and over the fixes tried by Bonferroni with falling
-weights (the fallback procedure of Wiens 2003, doi:10.1002/pst.64), the likeliest fix first.
+that hold by the union bound whatever the looks have in common; and over the fixes by weighted Bonferroni: falling
+weights in the order in which they were asked for (the fallback procedure of Wiens 2003, doi:10.1002/pst.64), or half
+of it in equal parts and half by what speaks for each before it is tried. The weights are settled before a fix is
+seen, so it does not matter which of them are followed up, nor in which order.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ __all__ = [
     "Measure",
     "Pair",
     "Verdict",
+    "alpha_by_worth",
     "alpha_of_fix",
     "alpha_of_look",
     "effects",
@@ -182,6 +185,12 @@ def alpha_of_look(seeds: int, planned: int, alpha: float) -> float:
 def alpha_of_fix(rank: int, fixes: int, alpha: float = ALPHA) -> float:
     """Return the error that a fix may spend: each half as much as the one before it, all together `alpha`."""
     return float(alpha * 2.0 ** (fixes - 1 - rank) / (2.0**fixes - 1))
+
+
+def alpha_by_worth(worth: Sequence[float], alpha: float) -> tuple[float, ...]:
+    """Return the error that each fix may spend: half of it in equal parts, half in proportion to what it is worth."""
+    whole = math.fsum(worth)
+    return tuple(alpha * (0.5 / len(worth) + 0.5 * one / whole) for one in worth)
 
 
 def _spent(share: float, alpha: float) -> float:

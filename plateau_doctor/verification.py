@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plateau_doctor import examination
 from plateau_doctor.examination import Examination, RunExamination
-from plateau_doctor.fix import Change, Fix
+from plateau_doctor.fix import Change
 from plateau_doctor.letters import NothingToAnalyze, UsageError
 from plateau_doctor.plateau import Plateau
+from plateau_doctor.reexamination import after_control, nothing_to_try, with_trials
 from plateau_doctor.rule import Rule
 from plateau_doctor.runners import Runner
 from plateau_doctor.runners.local import Local
-from plateau_doctor.trials.belief import reordered, updated
 from plateau_doctor.trials.callable import Train, trained_by
 from plateau_doctor.trials.command import Template, settings_of, template
 from plateau_doctor.trials.environment import environment
@@ -24,11 +24,12 @@ from plateau_doctor.trials.launch import Launch, told_where
 from plateau_doctor.trials.length import length_of
 from plateau_doctor.trials.plan import MOST_FIXES, Asked, Plan, budget_of, fixes_to_try
 from plateau_doctor.trials.protocol import Protocol
-from plateau_doctor.trials.trial import Arm, Trial
-from plateau_doctor.trials.trouble import WORRIED, Trouble, silence_of
+from plateau_doctor.trials.suspects import suspects_of
+from plateau_doctor.trials.trial import Arm, Trainer, Trial
+from plateau_doctor.trials.trouble import WORRIED, Trouble
 from plateau_doctor.verdict import Verdict
 
-__all__ = ["Verification", "carried_out", "chosen_run", "folder_of", "plan_of", "verify"]
+__all__ = ["Verification", "carried_out", "chosen_run", "folder_of", "plan_of", "protocol_of", "verify"]
 
 SEEDS = 3
 LARGEST_SCRIPT = 1_000_000  # bytes
@@ -127,8 +128,8 @@ def carried_out(
     """
     one = chosen_run(found)
     plan = plan_of(one, how, rules)
-    if not plan.fixes:
-        raise UsageError(_nothing_to_try(one, plan))
+    if how.fixes and not plan.fixes:
+        raise UsageError(nothing_to_try(one, plan))
     base = _template(one, how)
     launch = Launch(
         folder_of(one, how),
@@ -148,9 +149,38 @@ def carried_out(
 
     with opened(launch.folder) as journal:
         train = journal.resumed(launch.train if how.train is None else trained_by(how.train, launch), key)
-        protocol = Protocol(plan, train, length_of(one.run), _trouble(one, plan).shown_by)
-        trials, verdicts = protocol.conduct(seen)
-    return _with(found, one, plan, trials, verdicts, rules)
+        trials, verdicts = protocol_of(one, how, rules, plan, train, runner.slots).conduct(seen)
+    control = next((trial for trial in trials if trial.fix is None and trial.seed == 0), None)
+    told = one if control is None else after_control(one, control, rules)
+    plan = plan_of(told, how, rules)
+    if not verdicts:
+        if control is not None and not control.ran:
+            raise UsageError(f"the control arm {control.outcome}: {control.why}")
+        raise UsageError(nothing_to_try(told, plan))
+    return with_trials(found, told, plan, trials, verdicts, rules)
+
+
+def protocol_of(
+    one: RunExamination,
+    how: Verification,
+    rules: Sequence[Rule],
+    plan: Plan,
+    train: Trainer,
+    at_once: int = 1,
+) -> Protocol:
+    """Return how a plan is carried out; where no fix was asked for, they are chosen by what the control records."""
+
+    def after(control: Trial) -> Plan:
+        return replace(plan_of(after_control(one, control, rules), how, rules), budget=plan.budget)
+
+    return Protocol(
+        plan,
+        train,
+        length_of(one.run),
+        _trouble(one, plan).shown_by,
+        None if how.fixes else after,
+        at_once,
+    )
 
 
 def chosen_run(found: Examination) -> RunExamination:
@@ -174,24 +204,30 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
     Raises:
         UsageError: A fix does not exist, or the log does not tell how long to train.
     """
-    fixes_of = {rule.cause: rule.fixes for rule in rules}
-    left = [fixes_of[cause] for cause in one.undetermined or () if cause in fixes_of]
-    fixes, untestable = fixes_to_try(one.diagnoses, left, examination.load_fixes(), how.fixes)
+    asks = one.diagnoses or one.undetermined is not None
+    suspects = suspects_of(one.run, rules) if asks and not how.fixes else ()
+    fixes, worth, untestable = fixes_to_try(suspects, examination.load_fixes(), how.fixes)
     if how.script and how.weights is None:
         needy = [fix.id for fix in fixes if fix.change is not None and _takes_weights(fix.change)]
         untestable |= dict.fromkeys(needy, "it takes a file of pretrained weights; give one as --weights")
-        fixes = tuple(fix for fix in fixes if fix.id not in needy)
     base = _template(one, how)
     if base is not None:
         reasons = {fix.id: base.untestable(fix.change) for fix in fixes if fix.change is not None}
         untestable |= {name: why for name, why in reasons.items() if why}
-        fixes = tuple(fix for fix in fixes if not reasons[fix.id])
     budget = budget_of(one.run, _plateau(one), how.asked)
     if base is not None and "epochs" not in base.names:
         budget = replace(budget, epochs=None)
     elif budget.epochs is not None:  # steps would cut an epoch before its evaluation
         budget = replace(budget, steps=None)
-    return Plan(fixes, how.seeds, budget, untestable, len(fixes) if how.fixes else MOST_FIXES)
+    kept = [i for i, fix in enumerate(fixes) if fix.id not in untestable]
+    return Plan(
+        tuple(fixes[i] for i in kept),
+        how.seeds,
+        budget,
+        untestable,
+        len(kept) if how.fixes else MOST_FIXES,
+        tuple(worth[i] for i in kept) if worth else (),
+    )
 
 
 def _takes_weights(change: Change) -> bool:
@@ -235,44 +271,5 @@ def _timeout(how: Verification, plan: Plan) -> float | None:
     return None if expected is None else max(LEAST_TIMEOUT, SLOWEST * expected)
 
 
-def _nothing_to_try(one: RunExamination, plan: Plan) -> str:
-    if plan.untestable:
-        return "\n".join(f"{name}: {why}" for name, why in plan.untestable.items())
-    return f"{one.run.name}: no cause is named, so there is no fix to try; give --fix"
-
-
 def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "run"
-
-
-def _with(
-    found: Examination,
-    one: RunExamination,
-    plan: Plan,
-    trials: Sequence[Trial],
-    verdicts: Sequence[Verdict],
-    rules: Sequence[Rule],
-) -> Examination:
-    by_cause = {rule.cause: rule for rule in rules}
-    silences = {}
-    for verdict in verdicts:
-        control = [t for t in trials if t.fix is None and t.ran]
-        treated = [t for t in trials if t.fix == verdict.fix and t.ran]
-        accused = [d for d in one.diagnoses if verdict.fix in d.fixes and d.cause in by_cause]
-        silences[verdict.fix] = tuple(
-            silence for d in accused for silence in silence_of(one.run, by_cause[d.cause], control, treated)
-        )
-    after = replace(
-        one,
-        diagnoses=updated(one.diagnoses, verdicts),
-        undetermined=None
-        if one.undetermined is None
-        else reordered(one.undetermined, {rule.cause: rule.fixes for rule in rules}, verdicts),
-        trials=tuple(trials),
-        verdicts=tuple(verdicts),
-        silences=silences,
-        untested=plan.untestable,
-    )
-    fixes: Mapping[str, Fix] = examination.load_fixes()
-    wanted = {*found.fixes, *(verdict.fix for verdict in verdicts)}
-    return replace(found, runs=(after,), fixes={name: fixes[name] for name in sorted(wanted)})

@@ -12,12 +12,13 @@ import pandas as pd
 from plateau_doctor.readers.joined import copies, home_of_run, losses_of, sketch_of
 from plateau_doctor.run import Problem, Run
 
-__all__ = ["has_curves", "with_gradients"]
+__all__ = ["CURVES", "has_curves", "made_whole", "with_gradients"]
 
 FEW = 256
 CURVES = frozenset({"train_loss", "val_loss", "train_metric", "val_metric", "reward"})
 OF_LAYERS = frozenset({"grad_norm", "layer_grad_norm", "layer_weight_norm", "layer_update_ratio"})
 KINDS = frozenset({"gradient", "weight", "activation"})
+HOLDS = "holds the gradients or weights of the same steps"
 SAME_LENGTH = 0.8  # how far the shorter of two logs of one training comes at least, as a share of the longer
 
 
@@ -56,7 +57,7 @@ def _in_one_home(runs: Sequence[Run]) -> list[Run]:
         return list(runs)
     parts = [run for run in apart if _is_part(run, whole)]
     left = (run for run in runs if not any(run is part for part in parts))
-    return [_made_whole(run, parts) if run is whole else run for run in left]
+    return [made_whole(run, parts, HOLDS) if run is whole else run for run in left]
 
 
 def _alone(runs: Sequence[Run]) -> Run | None:
@@ -98,11 +99,11 @@ def _column(run: Run, name: str) -> np.ndarray:
     return found
 
 
-def _made_whole(run: Run, parts: Sequence[Run]) -> Run:
-    """Return a run with the tags of its parts that it has not itself."""
+def made_whole(run: Run, parts: Sequence[Run], what: str) -> Run:
+    """Return a run with the tags of its parts that it has not itself; `what` says why they are its own."""
     for part in parts:
         own = part.histograms[~part.histograms["tag"].isin(run.histograms["tag"])]
-        why = f"{part.source} holds the gradients or weights of the same steps and was taken in"
+        why = f"{part.source} {what} and was taken in"
         run = dataclasses.replace(
             run,
             scalars=_below(run.scalars, part.scalars[~part.scalars["tag"].isin(run.scalars["tag"])]),

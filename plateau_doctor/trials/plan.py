@@ -6,18 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from plateau_doctor.diagnosis import Diagnosis
 from plateau_doctor.fix import Fix
 from plateau_doctor.letters import UsageError, did_you_mean
 from plateau_doctor.plateau import Plateau
 from plateau_doctor.run import Run
 from plateau_doctor.trials.length import Length, length_of, onset_of, turn_of
+from plateau_doctor.trials.suspects import Suspect
 
 __all__ = ["Asked", "Budget", "Plan", "budget_of", "fixes_to_try"]
 
 SHARE = 0.2  # of the original run, where the trouble does not begin later
 HORIZON = 1 / 8  # of the original run, which a plateau must last to be one (see plateau.py)
-MOST_FIXES = 4  # that are judged, without --fix
+MOST_FIXES = 6  # that are tried, without --fix
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class Plan:
         seeds: Seeds an arm is trained with at most.
         budget: How long each trains.
         untestable: Fix -> why it is not tried.
-        most: Fixes that are judged at most.
+        most: Fixes that are tried at most.
+        worth: What speaks for each of the fixes, above 0, on any scale; empty where the user asked for them, who then
+            wants a verdict on each.
     """
 
     fixes: tuple[Fix, ...]
@@ -68,6 +70,7 @@ class Plan:
     budget: Budget
     untestable: Mapping[str, str] = field(default_factory=dict)
     most: int = MOST_FIXES
+    worth: tuple[float, ...] = ()
 
     @property
     def arms(self) -> int:
@@ -76,21 +79,17 @@ class Plan:
 
 
 def fixes_to_try(
-    diagnoses: Sequence[Diagnosis],
-    left: Sequence[Sequence[str]],
-    fixes: Mapping[str, Fix],
-    asked: Sequence[str] = (),
-) -> tuple[tuple[Fix, ...], dict[str, str]]:
-    """Return the fixes to try, the likeliest first, and fix -> why another is not tried.
+    suspects: Sequence[Suspect], fixes: Mapping[str, Fix], asked: Sequence[str] = ()
+) -> tuple[tuple[Fix, ...], tuple[float, ...], dict[str, str]]:
+    """Return the fixes to try, the likeliest first, what each is worth, and fix -> why another is not tried.
 
-    A fix is worth the probability of each cause that names it (half as much for each cause that stands before, where
+    A fix is worth the probability of each cause that it is for (half as much for each cause that stands before, where
     none was calibrated), over its place in that cause's list.
 
     Args:
-        diagnoses: Causes named, the likeliest first.
-        left: The fixes of each look-alike left, where no cause is named.
+        suspects: Causes that the run may have.
         fixes: All fixes, by id.
-        asked: Fixes that the user wants instead.
+        asked: Fixes that the user wants instead; they are worth nothing said.
 
     Raises:
         UsageError: A fix that was asked for does not exist.
@@ -99,22 +98,19 @@ def fixes_to_try(
         if name not in fixes:
             raise UsageError(f"no fix is called {name!r}{did_you_mean(name, fixes)}")
     worth: dict[str, float] = {}
-    causes: list[tuple[float | None, Sequence[str]]] = [(d.probability, d.fixes) for d in diagnoses]
-    causes = causes or [(None, names) for names in left]
-    for rank, (probability, names) in enumerate(causes):
-        for place, name in enumerate(names):
-            likely = 0.5 ** (rank + 1) if probability is None else probability
+    for rank, one in enumerate(suspects):
+        likely = 0.5 ** (rank + 1) if one.probability is None else one.probability
+        for place, name in enumerate(one.fixes):
             worth[name] = worth.get(name, 0.0) + likely / (place + 1)
-    ranked = list(dict.fromkeys(asked)) or sorted(
-        worth, key=lambda name: (-worth[name], list(worth).index(name))
-    )
+    ranked = list(dict.fromkeys(asked)) or sorted(worth, key=lambda name: -worth[name])
     testable = [fixes[name] for name in ranked if name in fixes and fixes[name].change is not None]
+    told = set(asked) or {name for one in suspects if one.named for name in one.fixes}
     why = {
         name: "only a person can do it: it has advice, but no change that a trial can make"
         for name in ranked
-        if name in fixes and fixes[name].change is None
+        if name in told and name in fixes and fixes[name].change is None
     }
-    return tuple(testable), why
+    return tuple(testable), () if asked else tuple(worth[fix.id] for fix in testable), why
 
 
 def budget_of(run: Run, trouble: Plateau | None, asked: Asked) -> Budget:

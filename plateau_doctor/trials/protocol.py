@@ -1,15 +1,20 @@
 """The protocol: which arm is trained next, when a fix is judged, and when to stop.
 
-Fixes are tried one after another, the likeliest first, until one is confirmed. Of each, two seeds are trained, control
+Fixes that the user asks for are tried one after another until one is confirmed. Of each, two seeds are trained, control
 and treated, then one more at a time; each round is a look at the verdict, and a clear one ends it. The control of a
 seed serves all fixes. A fix that cannot be tested here leaves its place, and its share of the error, to the next.
+
+Where nobody asked, the first control is trained before a fix is chosen, since what it records tells more of the cause
+than most logs (`suspects.py`). Then the fixes are screened: each is trained with the first seed alone, the likeliest
+first. One that gains a lot is followed up at once, the others where none of those is confirmed, the largest gain
+first; what ends no better than the control is left there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from plateau_doctor.fix import Change, Fix
 from plateau_doctor.run import Run
@@ -17,11 +22,23 @@ from plateau_doctor.trials.length import Length
 from plateau_doctor.trials.plan import Plan
 from plateau_doctor.trials.score import comparable
 from plateau_doctor.trials.trial import Arm, Trainer, Trial
-from plateau_doctor.verdict import ALPHA, FEWEST, Verdict, alpha_of_fix, alpha_of_look, judge
+from plateau_doctor.verdict import (
+    ALPHA,
+    FEWEST,
+    LOSS,
+    POINTS,
+    Verdict,
+    alpha_by_worth,
+    alpha_of_fix,
+    alpha_of_look,
+    judge,
+)
 
-__all__ = ["Protocol", "first_arms"]
+__all__ = ["Protocol"]
 
 Seen = Callable[[Trial | Verdict], None]
+CLEAR = 4.0  # thresholds that a first seed gains where its fix is followed up at once
+UNTOUCHED = Change()
 
 
 @dataclass(frozen=True)
@@ -33,58 +50,146 @@ class Protocol:
         train: Trains arms and yields what came of each.
         length: Of the original run, for the cost.
         reproduced: Says whether a control's run shows the trouble again; None where there is nothing to compare.
+        revise: First control -> the plan that it leads to; None where the plan stands.
+        at_once: Arms that can be trained at a time.
     """
 
     plan: Plan
     train: Trainer
     length: Length
     reproduced: Callable[[Run], bool | None]
+    revise: Callable[[Trial], Plan] | None = None
+    at_once: int = 1
 
     def conduct(self, seen: Seen = lambda _: None) -> tuple[tuple[Trial, ...], tuple[Verdict, ...]]:
         """Train arms until a fix is confirmed or all were tried; return the trials and a verdict on each fix tried.
 
         `seen` is told each trial and each verdict as it comes.
         """
-        trials: dict[str, Trial] = {}
-        verdicts: list[Verdict] = []
-        left, judged = ALPHA, 0
-        for rank, fix in enumerate(self.plan.fixes):
-            to_come = min(self.plan.most - judged, len(self.plan.fixes) - rank)
-            if not to_come:
-                break
-            alpha = alpha_of_fix(0, to_come, left)
-            verdict = self._try(fix, alpha, trials, seen)
+        bench = _Bench(self, self.plan, seen)
+        if self.revise is not None:
+            control = bench.first_control()
+            if control is not None and control.ran:
+                bench.plan = self.revise(control)
+        verdicts = []
+        for verdict in bench.screened() if bench.plan.worth else bench.in_order():
             verdicts.append(verdict)
             seen(verdict)
-            if verdict.kind == "confirmed" or _control_failed(trials):
-                break
-            if verdict.alpha is not None:  # what could not be judged has spent nothing
-                left, judged = left - alpha, judged + 1
-        return tuple(trials.values()), tuple(verdicts)
+        return tuple(bench.trials.values()), tuple(verdicts)
 
-    def _try(self, fix: Fix, alpha: float, trials: dict[str, Trial], seen: Seen) -> Verdict:
+
+@dataclass
+class _Bench:
+    """One verification as it goes on.
+
+    Attributes:
+        of: How it is carried out.
+        plan: What is trained.
+        seen: Is told each trial.
+        trials: Name of an arm -> what came of it.
+    """
+
+    of: Protocol
+    plan: Plan
+    seen: Seen
+    trials: dict[str, Trial] = field(default_factory=dict)
+
+    def first_control(self) -> Trial | None:
+        """Train the first control, and return what came of it."""
+        self._train([_control(0)])
+        return self.trials.get(_control(0).name)
+
+    def in_order(self) -> Iterator[Verdict]:
+        """Yield the verdicts on the fixes, each tried to its end before the next."""
+        left, tried = ALPHA, 0
+        for rank, fix in enumerate(self.plan.fixes):
+            to_come = min(self.plan.most - tried, len(self.plan.fixes) - rank)
+            if not to_come:
+                return
+            alpha = alpha_of_fix(0, to_come, left)
+            verdict = self._followed(fix, alpha)
+            yield verdict
+            if verdict.kind == "confirmed" or self._control_failed:
+                return
+            if verdict.alpha is not None:  # what could not be judged has spent nothing
+                left, tried = left - alpha, tried + 1
+
+    def screened(self) -> Iterator[Verdict]:
+        """Yield the verdicts on the fixes, each tried with its first seed, and to its end where that gains."""
+        to_come = list(zip(self.plan.fixes, self.plan.worth, strict=True))
+        waiting: list[tuple[Verdict, Fix, float]] = []
+        left, places, confirmed = ALPHA, self.plan.most, False
+        while to_come and places and not confirmed:
+            ahead = to_come[:places]
+            fix, _ = to_come.pop(0)
+            self._screen([one for one, _ in ahead])
+            first = self._judged(fix, 1, 0.0)
+            if first.kind == "failed":
+                yield first
+                if self._control_failed:
+                    return
+                continue
+            alpha = alpha_by_worth([worth for _, worth in ahead], left)[0]
+            left, places = left - alpha, places - 1
+            if _thresholds(first) < CLEAR:
+                waiting.append((first, fix, alpha))
+                continue
+            verdict = self._followed(fix, alpha, while_it_gains=True)
+            yield verdict
+            confirmed = verdict.kind == "confirmed"
+        for first, fix, alpha in sorted(waiting, key=lambda one: -_thresholds(one[0])):
+            if first.gain is None:
+                yield first
+            elif confirmed:
+                yield replace(first, why=f"{first.why}; another fix was confirmed")
+            elif first.gain <= 0:
+                yield replace(first, why="its first seed ends no better than the control")
+            else:
+                verdict = self._followed(fix, alpha, while_it_gains=True)
+                yield verdict
+                confirmed = verdict.kind == "confirmed"
+
+    def _screen(self, fixes: Sequence[Fix]) -> None:
+        """Train the first seed of the first of these fixes, and of as many others as can be trained beside it."""
+        if _treated(fixes[0], 0).name not in self.trials:
+            self._train([_control(0), *(_treated(fix, 0) for fix in fixes[: self.of.at_once])], alone=False)
+
+    def _followed(self, fix: Fix, alpha: float, while_it_gains: bool = False) -> Verdict:
+        """Return the verdict on a fix after as many seeds as it takes, or as it is worth."""
         verdict = Verdict(fix.id, "failed", "no arm was trained")
         for seeds in range(min(FEWEST, self.plan.seeds), self.plan.seeds + 1):
-            arms = [arm for arm in _arms_of(fix, seeds) if arm.name not in trials]
-            arriving = self.train(arms)
-            try:
-                for trial in arriving:
-                    trials[trial.name] = trial
-                    seen(trial)
-                    if not trial.ran and trial.seed == 0:
-                        break  # what fails untouched, or with its first seed, fails again
-            finally:
-                arriving.close()
-            verdict = self._judged(fix, seeds, alpha, tuple(trials.values()))
-            if verdict.kind in ("confirmed", "refuted", "failed"):
+            self._train([arm for seed in range(seeds) for arm in (_control(seed), _treated(fix, seed))])
+            verdict = self._judged(fix, seeds, alpha)
+            hopeless = while_it_gains and (verdict.gain or 0.0) <= 0
+            if verdict.kind in ("confirmed", "refuted", "failed") or hopeless:
                 break
         return verdict
 
-    def _judged(self, fix: Fix, seeds: int, alpha: float, trials: Sequence[Trial]) -> Verdict:
+    def _train(self, arms: Sequence[Arm], alone: bool = True) -> None:
+        """Train those of some arms that were not trained yet, up to one that fails untouched, or the first `alone`."""
+        arriving = self.of.train([arm for arm in arms if arm.name not in self.trials])
+        try:
+            for trial in arriving:
+                self.trials[trial.name] = trial
+                self.seen(trial)
+                if not trial.ran and trial.seed == 0 and (alone or trial.fix is None):
+                    break  # what fails untouched, or with its first seed, fails again
+        finally:
+            arriving.close()
+
+    @property
+    def _control_failed(self) -> bool:
+        first = self.trials.get(_control(0).name)
+        return first is not None and not first.ran
+
+    def _judged(self, fix: Fix, seeds: int, alpha: float) -> Verdict:
+        trials = self.trials.values()
         control = {one.seed: one for one in trials if one.fix is None and one.seed < seeds}
         treated = {one.seed: one for one in trials if one.fix == fix.id and one.seed < seeds}
         verdict = self._compared(fix, seeds, alpha, control, treated)
-        shares = [self.length.share(one.steps, one.epochs) for one in (*control.values(), *treated.values())]
+        shares = [
+            self.of.length.share(one.steps, one.epochs) for one in (*control.values(), *treated.values())
+        ]
         known = [share for share in shares if share is not None]
         return replace(verdict, cost=sum(known) if known and len(known) == len(shares) else None)
 
@@ -99,11 +204,13 @@ class Protocol:
             return Verdict(
                 fix.id, "failed", f"the {bad.arm} arm {bad.outcome}: {bad.why}" if bad else "no arm ran"
             )
-        scores = comparable(fix.change or Change(), [control[s] for s in both], [treated[s] for s in both])
+        scores = comparable(fix.change or UNTOUCHED, [control[s] for s in both], [treated[s] for s in both])
         if isinstance(scores, str):
             return Verdict(fix.id, "inconclusive", scores, seeds=len(both))
         known = [
-            said for seed in both if (run := control[seed].run) and (said := self.reproduced(run)) is not None
+            said
+            for seed in both
+            if (run := control[seed].run) and (said := self.of.reproduced(run)) is not None
         ]
         return judge(
             fix.id,
@@ -115,26 +222,19 @@ class Protocol:
         )
 
 
-def first_arms(plan: Plan) -> tuple[Arm, ...]:
-    """Return every arm that a plan may come to, in the order of training, for a dry run."""
-    arms = dict.fromkeys(
-        arm.name for fix in plan.fixes for seeds in range(1, plan.seeds + 1) for arm in _arms_of(fix, seeds)
-    )
-    by_name = {arm.name: arm for fix in plan.fixes for arm in _arms_of(fix, plan.seeds)}
-    return tuple(by_name[name] for name in arms)
+def _control(seed: int) -> Arm:
+    return Arm(None, UNTOUCHED, seed)
 
 
-def _arms_of(fix: Fix, seeds: int) -> list[Arm]:
-    """Return control and treated arms of the first seeds, one seed after another."""
-    return [
-        arm
-        for seed in range(seeds)
-        for arm in (Arm(None, Change(), seed), Arm(fix.id, fix.change or Change(), seed))
-    ]
+def _treated(fix: Fix, seed: int) -> Arm:
+    return Arm(fix.id, fix.change or UNTOUCHED, seed)
 
 
-def _control_failed(trials: dict[str, Trial]) -> bool:
-    return any(one.fix is None and one.seed == 0 and not one.ran for one in trials.values())
+def _thresholds(verdict: Verdict) -> float:
+    """Return the gain of a verdict in units of what is worth a change; -Inf where it has none."""
+    if verdict.gain is None:
+        return -math.inf
+    return verdict.gain / (LOSS if verdict.unit == LOSS.unit else POINTS).threshold
 
 
 def _effective(arms: Sequence[Trial]) -> bool:

@@ -28,6 +28,7 @@ CAN = {  # knob -> where
     "dropout_scale": "dropout modules",
     "batch_normalization": "after dense and convolutional modules of a model without normalization",
     "activation": "activation modules",
+    "width_scale": "hidden layers within a Sequential",
     "initializer": "dense and convolutional modules",
     "class_weights": "cross_entropy and binary_cross_entropy, by the labels seen so far",
     "label_smoothing": "cross_entropy and binary_cross_entropy",
@@ -39,7 +40,6 @@ CAN = {  # knob -> where
 }
 CANNOT = {
     "skip_connections": "the way through the network is the code of the model",
-    "width_scale": "the sizes of the layers are set by the code of the model",
     "backbone": "another network takes the place of the model's code",
     "unfreeze_last": "it goes with a backbone",
 }

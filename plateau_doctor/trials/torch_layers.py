@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from plateau_doctor.trials.arm import Arm
+from plateau_doctor.trials.torch_width import widen
 
 __all__ = ["Layers", "augment", "owners_of"]
 
@@ -52,6 +53,8 @@ class Layers:
             self._done.add(id(model))
             change = self._arm.change
             weighted = list(_weighted(model))
+            if change.width_scale is not None:
+                self._widen(model, change.width_scale)
             if change.initializer is not None:
                 self._initialize(weighted, change.initializer)
             if change.dropout is not None or change.dropout_scale is not None:
@@ -95,6 +98,14 @@ class Layers:
         """Return the arguments of a call as the script gave them, before the inputs were normalized."""
         changed, given = self._changed
         return (given, *args[1:]) if args and args[0] is changed and changed is not None else args
+
+    def _widen(self, model: Any, scale: float) -> None:
+        count = widen(self._torch, model, scale)
+        if count:
+            self._arm.applied("width_scale", f"x{scale:g} in {count} hidden layers")
+        else:
+            why = "no hidden layer hands on its output within a torch.nn.Sequential, so the model's code sets its size"
+            self._arm.not_testable("width_scale", why)
 
     def _initialize(self, weighted: list[Any], name: str) -> None:
         with self._torch.no_grad():

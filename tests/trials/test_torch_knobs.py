@@ -111,6 +111,7 @@ CHANGES = {
     "dropout_scale": (0.5, lambda t: t.model[3].p == 0.2),
     "batch_normalization": (True, lambda t: t.model[0].batch_normalization.running_mean.abs().sum() > 0),
     "activation": ("elu", lambda t: isinstance(t.model[1], nn.ELU)),
+    "width_scale": (2.0, lambda t: [tuple(p.shape) for p in t.model.parameters()] == WIDE),
     "initializer": ("he_normal", lambda t: "2 layers" in t.outcome.applied["initializer"]),
     "class_weights": ("balanced", lambda t: "3 classes" in t.outcome.applied["class_weights"]),
     "label_smoothing": (0.2, lambda t: min(t.losses) > 0.4),
@@ -120,9 +121,10 @@ CHANGES = {
     "train_all_layers": (True, lambda t: not torch.equal(t.model[0].weight, t.before[0])),
     "early_stopping_patience": (1, lambda t: t.outcome.epochs < 9),
 }  # fmt: skip
+WIDE = [(8, 1, 3, 3), (8,), (3, 288), (3,)]  # a convolution of 4 channels, twice as many
 TOGETHER = (
     "learning_rate clip_norm weight_decay dropout initializer label_smoothing train_all_layers shuffle",
-    "learning_rate_scale optimizer batch_size_scale dropout_scale activation class_weights",
+    "learning_rate_scale optimizer batch_size_scale dropout_scale activation class_weights width_scale",
     "schedule weight_decay_scale batch_normalization augmentation normalize_inputs",
     "early_stopping_patience",
 )
@@ -168,3 +170,48 @@ def test_the_cap_of_steps_holds_within_an_epoch_and_rates_are_given_back(tmp_pat
     assert (trained.outcome.steps, trained.outcome.ended) == (8, "cap")
     assert trained.outcome.loss is not None
     assert trained.optimizer.param_groups[0]["lr"] == 0.01
+
+
+def test_hidden_layers_of_a_sequential_are_widened_and_what_its_code_sizes_is_left() -> None:
+    from plateau_doctor.trials.torch_width import widen
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Sequential(
+                nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2)),
+                nn.Conv2d(3, 5, 3, padding=1), nn.Flatten(), nn.Linear(45, 7),
+            )  # fmt: skip
+            self.head = nn.Linear(7, 2)
+
+        def forward(self, x):
+            return self.head(self.features(x))
+
+    model = Own()
+    kept = list(model.parameters())
+    assert widen(torch, model, 2.0) == 2
+    assert all(one is other for one, other in zip(model.parameters(), kept, strict=True)), "the optimizer's"
+    shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if name.endswith("weight")}
+    assert list(shapes.values()) == [(6, 1, 3, 3), (6,), (10, 6, 3, 3), (7, 90), (2, 7)]
+    assert (model.features[1].in_channels, model.features[1].out_channels) == (6, 10)
+    nn.functional.cross_entropy(model(torch.randn(4, 1, 6, 6)), torch.zeros(4, dtype=torch.long)).backward()
+    assert all(p.grad is not None and p.grad.shape == p.shape for p in model.parameters())
+    assert all(float(p.detach().std()) > 0 for name, p in model.named_parameters() if shapes.get(name, "1")[1:])
+
+    frozen = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    frozen[0].requires_grad_(False)
+    for left in (
+        frozen,
+        nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, groups=4)),
+        nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 2)),
+        nn.GRU(2, 3),
+    ):
+        assert widen(torch, left, 2.0) == 0
+
+
+def test_a_model_whose_code_sets_its_sizes_is_not_widened(tmp_path: Path) -> None:
+    arm = Arm(Order(str(tmp_path), {"width_scale": 2.0}, epochs=1))
+    with wrapped(arm), contextlib.suppress(SystemExit):
+        model = nn.GRU(2, 3)
+        torch.optim.SGD(model.parameters(), lr=0.1)
+    assert "torch.nn.Sequential" in arm.outcome.not_testable["width_scale"]
