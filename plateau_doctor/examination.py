@@ -57,6 +57,7 @@ class RunExamination:
         verdicts: What they came to, in the order the fixes were tried.
         silences: Fix -> the signs that accuse its causes, measured again in its trials.
         untested: Fix -> why it was not tried.
+        by_log: What the log alone told, where the diagnosis counts what a control arm recorded as well.
     """
 
     run: Run
@@ -73,6 +74,7 @@ class RunExamination:
     verdicts: tuple[Verdict, ...] = ()
     silences: Mapping[str, tuple[Silence, ...]] = field(default_factory=dict)
     untested: Mapping[str, str] = field(default_factory=dict)
+    by_log: RunExamination | None = None
 
     def _repr_html_(self) -> str:
         """Show the run's page in a notebook."""

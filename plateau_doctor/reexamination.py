@@ -24,7 +24,7 @@ def after_control(one: RunExamination, control: Trial, rules: Sequence[Rule]) ->
     if not control.ran or control.run is None:
         return one
     again = examination.examine(with_recorded(one.run, control.run), rules)
-    return again if again.state == one.state else one
+    return replace(again, by_log=one) if again.state == one.state else one
 
 
 def nothing_to_try(one: RunExamination, plan: Plan) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import uncommanded, visible
 from plateau_doctor.report.siblings import families_say
-from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
+from plateau_doctor.report.trials import arms_table, control_says, silence_says, verdict_says
 from plateau_doctor.report.words import (
     BLIND,
     STATES,
@@ -182,11 +182,9 @@ def _tried(one: RunExamination, fixes: Mapping[str, Fix], page: Page) -> list[st
     for trial in one.trials:
         if trial.why:
             lines += page.wrap(f"{trial.name}: {trial.why}", 4, "  !")
-    said = [
-        said
-        for verdict in one.verdicts
-        for said in silence_says(verdict.fix, one.silences.get(verdict.fix, ()))
-    ]
+    said = control_says(one)
+    for verdict in one.verdicts:
+        said += silence_says(verdict.fix, one.silences.get(verdict.fix, ()))
     for line in said:
         lines += page.wrap(line, 4, "  -")
     for name, why in one.untested.items():

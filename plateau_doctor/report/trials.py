@@ -6,19 +6,31 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.report.words import counted, number
 
 if TYPE_CHECKING:
+    from plateau_doctor.diagnosis import Diagnosis
     from plateau_doctor.examination import RunExamination
     from plateau_doctor.trials.plan import Plan
     from plateau_doctor.trials.trial import Trial
     from plateau_doctor.trials.trouble import Silence
     from plateau_doctor.verdict import Verdict
 
-__all__ = ["HEADS", "arms_table", "effect", "plan_says", "silence_says", "span", "verdict_says"]
+__all__ = [
+    "HEADS",
+    "arms_table",
+    "control_says",
+    "effect",
+    "plan_says",
+    "silence_says",
+    "span",
+    "verdict_says",
+]
 
 HEADS = ("arm", "seed", "outcome", "epochs", "steps", "seconds", "memory", "score")
 MEGA = 1e6
+MOST_NAMES = 2
 SHORT = {"nothing to hold on to": "no hold"}  # in the table; why is told below it
 
 
@@ -81,6 +93,23 @@ def silence_says(fix: str, silences: Sequence[Silence]) -> list[str]:
     return said
 
 
+def control_says(one: RunExamination) -> list[str]:
+    """Return what the control recorded that the log lacks, and what it made of the diagnosis, in a sentence."""
+    if one.by_log is None:
+        return []
+    new = [need for need in one.by_log.unlogged if need not in one.unlogged]
+    if not new:
+        return []
+    logs = [NEEDS[need].log for need in sorted(new, key=list(NEEDS).index, reverse=True)]
+    told = [
+        *logs[:MOST_NAMES],
+        f"{counted(len(new) - MOST_NAMES, 'other kind')} of log" if new[MOST_NAMES:] else "",
+    ]
+    before, after = (_names(each.diagnoses) for each in (one.by_log, one))
+    made = f"{after} as without" if before == after else f"{after}, where the log alone names {before}"
+    return [f"the control recorded {_and([*filter(None, told)])}; with that the diagnosis names {made}"]
+
+
 def arms_table(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
     """Return the table of arms, its heads first; every row fits 68 columns unless a fix has a long name."""
     ordered = sorted(trials, key=lambda one: (one.fix is not None, one.fix or "", one.seed))
@@ -105,9 +134,22 @@ def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     ]
     if not plan.budget.reaches:
         lines.append("note     the budget does not reach the onset of the trouble")
+    if plan.worth or not names:
+        lines.append(
+            "note     the fixes are chosen anew by what the first control records: gradients, classes, inputs"
+        )
     if names[plan.most :]:
         lines.append(f"instead  of what cannot be tested here: {', '.join(names[plan.most :])}")
     return "\n".join(lines + [f"not tried: {name}: {why}" for name, why in plan.untestable.items()])
+
+
+def _names(diagnoses: Sequence[Diagnosis]) -> str:
+    """Return the causes of a diagnosis, as many as a sentence holds."""
+    return _and([one.cause for one in diagnoses[:MOST_NAMES]]) or "no cause"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _minutes(seconds: float, arms: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.facts import Logged
 from plateau_doctor.report.charts import Chart, trial_chart
-from plateau_doctor.report.trials import arms_table, silence_says, verdict_says
+from plateau_doctor.report.trials import arms_table, control_says, silence_says, verdict_says
 
 if TYPE_CHECKING:
     from plateau_doctor.examination import RunExamination
@@ -56,7 +56,8 @@ def _fixes_tried(one: RunExamination) -> list[str]:
 def tried_of(one: RunExamination, fixes: Mapping[str, Fix]) -> Tried:
     """Return what the trials of a run came to."""
     heads, *arms = arms_table(one.trials)
-    signs = [said for fix in _fixes_tried(one) for said in silence_says(fix, one.silences.get(fix, ()))]
+    signs = control_says(one)
+    signs += [said for fix in _fixes_tried(one) for said in silence_says(fix, one.silences.get(fix, ()))]
     notes = [f"{trial.name}: {trial.why}" for trial in one.trials if trial.why]
     notes += [f"{name}: {why}" for name, why in one.untested.items()]
     verdicts = tuple((verdict.kind, verdict_says(verdict)) for verdict in one.verdicts)

@@ -60,12 +60,14 @@ def turn_of(run: Run) -> float | None:
     curve = curve_of(run, "val_loss")
     if curve is None or len(curve.bins) < 8:
         return None
-    lowest, end = float(curve.bins.min()), float(np.median(curve.bins[-max(1, len(curve.bins) // 8) :]))
+    width = max(1, len(curve.bins) // 8)
+    level = np.median(np.lib.stride_tricks.sliding_window_view(curve.bins, width), axis=1)
+    turned, end = int(np.argmin(level)), float(level[-1])
+    lowest = float(level[turned])
     if end - lowest <= max(RISE * abs(lowest), 4 * curve.noise):
         return None
-    turned = int(np.argmin(curve.bins))
-    seen = turned + int(np.argmax(curve.bins[turned:] >= lowest + (end - lowest) / 4))
-    return seen / (len(curve.bins) - 1)
+    seen = turned + int(np.argmax(level[turned:] >= lowest + (end - lowest) / 4)) + (width - 1) / 2
+    return float(min(1.0, seen / (len(curve.bins) - 1)))
 
 
 def _extent(values: np.ndarray) -> float:

@@ -13,7 +13,7 @@ first; what ends no better than the control is left there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from plateau_doctor.fix import Change, Fix
@@ -67,15 +67,20 @@ class Protocol:
         `seen` is told each trial and each verdict as it comes.
         """
         bench = _Bench(self, self.plan, seen)
-        if self.revise is not None:
-            control = bench.first_control()
-            if control is not None and control.ran:
-                bench.plan = self.revise(control)
         verdicts = []
-        for verdict in bench.screened() if bench.plan.worth else bench.in_order():
+        for verdict in self._verdicts(bench):
             verdicts.append(verdict)
             seen(verdict)
         return tuple(bench.trials.values()), tuple(verdicts)
+
+    def _verdicts(self, bench: _Bench) -> Iterator[Verdict]:
+        if self.revise is not None:
+            control = bench.first_control()
+            if not control.ran:
+                yield from (bench.judged(fix, 1, 0.0) for fix in self.plan.fixes[:1])
+                return
+            bench.plan = self.revise(control)
+        yield from bench.screened() if bench.plan.worth else bench.in_order()
 
 
 @dataclass
@@ -94,10 +99,10 @@ class _Bench:
     seen: Seen
     trials: dict[str, Trial] = field(default_factory=dict)
 
-    def first_control(self) -> Trial | None:
+    def first_control(self) -> Trial:
         """Train the first control, and return what came of it."""
         self._train([_control(0)])
-        return self.trials.get(_control(0).name)
+        return self.trials[_control(0).name]
 
     def in_order(self) -> Iterator[Verdict]:
         """Yield the verdicts on the fixes, each tried to its end before the next."""
@@ -119,11 +124,11 @@ class _Bench:
         to_come = list(zip(self.plan.fixes, self.plan.worth, strict=True))
         waiting: list[tuple[Verdict, Fix, float]] = []
         left, places, confirmed = ALPHA, self.plan.most, False
-        while to_come and places and not confirmed:
+        while to_come and places and not confirmed and not self._in_vain:
             ahead = to_come[:places]
             fix, _ = to_come.pop(0)
             self._screen([one for one, _ in ahead])
-            first = self._judged(fix, 1, 0.0)
+            first = self.judged(fix, 1, 0.0)
             if first.kind == "failed":
                 yield first
                 if self._control_failed:
@@ -144,6 +149,8 @@ class _Bench:
                 yield replace(first, why=f"{first.why}; another fix was confirmed")
             elif first.gain <= 0:
                 yield replace(first, why="its first seed ends no better than the control")
+            elif self._in_vain:
+                yield replace(first, why="not reproduced: the control does not show the trouble again")
             else:
                 verdict = self._followed(fix, alpha, while_it_gains=True)
                 yield verdict
@@ -159,7 +166,7 @@ class _Bench:
         verdict = Verdict(fix.id, "failed", "no arm was trained")
         for seeds in range(min(FEWEST, self.plan.seeds), self.plan.seeds + 1):
             self._train([arm for seed in range(seeds) for arm in (_control(seed), _treated(fix, seed))])
-            verdict = self._judged(fix, seeds, alpha)
+            verdict = self.judged(fix, seeds, alpha)
             hopeless = while_it_gains and (verdict.gain or 0.0) <= 0
             if verdict.kind in ("confirmed", "refuted", "failed") or hopeless:
                 break
@@ -177,12 +184,25 @@ class _Bench:
         finally:
             arriving.close()
 
+    def _reproduced(self, controls: Iterable[Trial]) -> bool:
+        """Whether most of these controls show the trouble again, of those that can tell."""
+        told = [self.of.reproduced(one.run) for one in controls if one.run is not None]
+        known = [said for said in told if said is not None]
+        return not known or sum(known) * 2 > len(known)
+
+    @property
+    def _in_vain(self) -> bool:
+        """Whether all controls were trained and do not show the trouble, so that no fix can be confirmed."""
+        controls = [one for one in self.trials.values() if one.fix is None and one.ran]
+        return len(controls) >= self.plan.seeds and not self._reproduced(controls)
+
     @property
     def _control_failed(self) -> bool:
         first = self.trials.get(_control(0).name)
         return first is not None and not first.ran
 
-    def _judged(self, fix: Fix, seeds: int, alpha: float) -> Verdict:
+    def judged(self, fix: Fix, seeds: int, alpha: float) -> Verdict:
+        """Return the verdict on a fix by its first seeds, of those that were trained."""
         trials = self.trials.values()
         control = {one.seed: one for one in trials if one.fix is None and one.seed < seeds}
         treated = {one.seed: one for one in trials if one.fix == fix.id and one.seed < seeds}
@@ -207,17 +227,12 @@ class _Bench:
         scores = comparable(fix.change or UNTOUCHED, [control[s] for s in both], [treated[s] for s in both])
         if isinstance(scores, str):
             return Verdict(fix.id, "inconclusive", scores, seeds=len(both))
-        known = [
-            said
-            for seed in both
-            if (run := control[seed].run) and (said := self.of.reproduced(run)) is not None
-        ]
         return judge(
             fix.id,
             scores.pairs,
             scores.measure,
             alpha_of_look(seeds, self.plan.seeds, alpha),
-            reproduced=not known or sum(known) * 2 > len(known),
+            reproduced=self._reproduced([control[seed] for seed in both]),
             effective=_effective([control[s] for s in both]) or _effective([treated[s] for s in both]),
         )
 
