@@ -4,11 +4,11 @@ The effect of a fix is ln(control / treated) of the held-out loss, or points of 
 
 The interval is a moderated t (Smyth 2004, doi:10.2202/1544-6115.1027): the variance of few seeds is shrunk toward a
 prior, whose degrees of freedom and variance `benchmarks/seed_variance.py` measures on the corpus. Its error is spent
-over looks by the O'Brien-Fleming-like function of Lan and DeMets (1983, doi:10.1093/biomet/70.3.659), in increments
-that hold by the union bound whatever the looks have in common; and over the fixes by weighted Bonferroni: falling
-weights in the order in which they were asked for (the fallback procedure of Wiens 2003, doi:10.1002/pst.64), or half
-of it in equal parts and half by what speaks for each before it is tried. The weights are settled before a fix is
-seen, so it does not matter which of them are followed up, nor in which order.
+over looks by the power family of Kim and DeMets (1987, doi:10.1093/biomet/74.1.149), the share of the seeds to the
+third, in increments that hold by the union bound whatever the looks have in common; and over the fixes by weighted
+Bonferroni: falling weights in the order in which they were asked for (the fallback procedure of Wiens 2003,
+doi:10.1002/pst.64), or half of it in equal parts and half by what speaks for each before any was trained. So it does
+not matter which of them are followed up, nor in which order.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ Kind = Literal["confirmed", "refuted", "inconclusive", "failed"]
 
 ALPHA = 0.05  # of all looks and all fixes together, half of it on either side
 FEWEST = 2  # pairs without which nothing is known of the spread
+POWER = 3  # of the share of the seeds
 LEAST_LOSS = 1e-8  # a loss that is smaller counts as this
 
 
@@ -174,7 +175,7 @@ def interval(deltas: np.ndarray, measure: Measure, alpha: float) -> Interval:
 def alpha_of_look(seeds: int, planned: int, alpha: float) -> float:
     """Return the two-sided error that the look after `seeds` of the `planned` seeds may spend; none before two.
 
-    The looks of one fix together spend `alpha`: 2 (1 - Phi(z / sqrt(share of the seeds))) until then, by side.
+    The looks of one fix together spend `alpha`: its share until then is that of the seeds, to the third.
     """
     if seeds < FEWEST:
         return 0.0
@@ -194,9 +195,7 @@ def alpha_by_worth(worth: Sequence[float], alpha: float) -> tuple[float, ...]:
 
 
 def _spent(share: float, alpha: float) -> float:
-    from scipy.special import ndtr, ndtri
-
-    return float(4 * ndtr(ndtri(alpha / 4) / math.sqrt(share)))
+    return alpha * share**POWER
 
 
 def _kind(found: Interval, measure: Measure) -> tuple[Kind, str]:

@@ -18,6 +18,4 @@ def test_every_knob_of_a_change_can_be_turned_in_each_framework_or_says_why_not(
 
 def test_keras_turns_all_and_torch_all_but_what_the_code_of_the_model_decides() -> None:
     cannot = {(row.framework, row.name) for row in table() if not row.can}
-    assert cannot == {
-        ("torch", name) for name in ("skip_connections", "backbone", "unfreeze_last")
-    }
+    assert cannot == {("torch", name) for name in ("skip_connections", "backbone", "unfreeze_last")}

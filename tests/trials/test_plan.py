@@ -9,8 +9,9 @@ from plateau_doctor.letters import UsageError
 from plateau_doctor.plateau import find_plateaus
 from plateau_doctor.run import Run, scalar_frame
 from plateau_doctor.series import curve_of
-from plateau_doctor.trials.length import Length, length_of
+from plateau_doctor.trials.length import Length, length_of, turn_of
 from plateau_doctor.trials.plan import Asked, budget_of, fixes_to_try
+from plateau_doctor.trials.suspects import Suspect
 from plateau_doctor.verification import Verification, plan_of
 from trials.recordings import run
 
@@ -67,23 +68,48 @@ def test_a_log_that_tells_no_length_asks_for_epochs() -> None:
     assert budget_of(nothing, None, Asked(epochs=4)).epochs == 4
 
 
-def test_the_fixes_of_the_likeliest_cause_come_first_and_four_are_enough() -> None:
+def test_a_loss_that_falls_to_its_end_does_not_turn() -> None:
+    one = run(1.0)
+    assert turn_of(one) is None
+    one.scalars["value"] = 2.4 - 0.02 * one.scalars["step"] + (one.scalars["step"] - 30) ** 2 * -0.0003
+    assert turn_of(one) is None
+    assert budget_of(one, None, Asked()).share == 0.2
+
+
+def test_the_fixes_of_the_likeliest_cause_come_first() -> None:
     one = examination.analyze([EXAMPLES / "lr_too_low"]).runs[0]
-    fixes = plan_of(one, Verification(), examination.load_rules()).fixes
-    assert fixes[0].id == "raise_lr"
-    assert all(fix.change is not None for fix in fixes)
+    plan = plan_of(one, Verification(), examination.load_rules())
+    assert plan.fixes[0].id == "raise_lr"
+    assert all(fix.change is not None for fix in plan.fixes)
+    assert list(plan.worth) == sorted(plan.worth, reverse=True)
+    assert len(plan.worth) == len(plan.fixes)
 
 
-def test_where_no_cause_is_named_the_look_alikes_are_tried() -> None:
-    left = [("lower_lr", "clean_labels"), ("augment_data", "lower_lr")]
-    fixes, why = fixes_to_try((), left, FIXES)
+def test_a_sound_run_has_nothing_to_try() -> None:
+    one = examination.analyze([EXAMPLES / "healthy"]).runs[0]
+    assert plan_of(one, Verification(), examination.load_rules()).fixes == ()
+
+
+def test_a_fix_is_worth_the_causes_it_is_for_over_its_place_in_their_lists() -> None:
+    suspects = (
+        Suspect("a", 0.4, True, ("augment_data", "lower_lr", "clean_labels")),
+        Suspect("b", 0.3, False, ("lower_lr", "more_data")),
+    )
+    fixes, worth, why = fixes_to_try(suspects, FIXES)
     assert [fix.id for fix in fixes] == ["lower_lr", "augment_data"]
-    assert list(why) == ["clean_labels"]
+    assert worth == pytest.approx((0.5, 0.4))
+    assert list(why) == ["clean_labels"], "that a person could do more for what is not named says nothing"
+
+
+def test_causes_that_were_not_calibrated_count_half_as_much_each() -> None:
+    suspects = (Suspect("a", None, True, ("augment_data",)), Suspect("b", None, True, ("lower_lr",)))
+    assert fixes_to_try(suspects, FIXES)[1] == (0.5, 0.25)
 
 
 def test_what_is_asked_for_comes_in_the_order_asked() -> None:
-    fixes, why = fixes_to_try((), [], FIXES, ["raise_lr", "lower_lr", "raise_lr", "more_data"])
+    fixes, worth, why = fixes_to_try((), FIXES, ["raise_lr", "lower_lr", "raise_lr", "more_data"])
     assert [fix.id for fix in fixes] == ["raise_lr", "lower_lr"]
+    assert worth == ()
     assert list(why) == ["more_data"]
     with pytest.raises(UsageError, match="did you mean 'lower_lr'"):
-        fixes_to_try((), [], FIXES, ["lower_rl"])
+        fixes_to_try((), FIXES, ["lower_rl"])

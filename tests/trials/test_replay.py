@@ -201,3 +201,128 @@ def test_one_seed_is_never_enough() -> None:
     (verdict,) = conducted({None: outcomes(1.0), "lower_lr": outcomes(0.1)}, seeds=1)[1]
     assert verdict.kind == "inconclusive"
     assert Change() == Change()
+
+
+# -- fixes that nobody asked for are screened -----------------------------------------------------------------------
+
+
+def screened(
+    arms: dict[str | None, list[Run | Outcome]],
+    worth: dict[str, float],
+    most: int = 6,
+    at_once: int = 1,
+    trouble: Trouble | None = None,
+) -> tuple[list[str], list[Verdict]]:
+    """Return the arms trained, in their order, and the verdicts, where the first control told what fixes are worth."""
+    original = run(1.8, 99)
+    trained: list[str] = []
+    answer = replayed(arms)
+
+    def train(wanted: Sequence[Arm]) -> Generator[Trial, None, None]:
+        for trial in answer(wanted):
+            trained.append(trial.name)
+            yield trial
+
+    budget = budget_of(original, None, Asked(share=0.2))
+
+    def revise(control: Trial) -> Plan:
+        assert control.name == "control/seed-0"
+        return Plan(tuple(FIXES[f] for f in worth), 3, budget, most=most, worth=tuple(worth.values()))
+
+    shown = (trouble or Trouble("improving", None)).shown_by
+    protocol = Protocol(Plan((), 3, budget), train, length_of(original), shown, revise, at_once)
+    _, verdicts = protocol.conduct()
+    return trained, list(verdicts)
+
+
+FLAT = outcomes(1.0, 1.1, 0.9)
+BETTER = outcomes(0.3, 0.31, 0.3)
+THREE = {"raise_lr": 0.5, "lower_lr": 0.3, "label_smoothing": 0.2}
+
+
+def test_the_first_control_is_trained_before_a_fix_is_chosen_and_a_clear_gain_followed_up_at_once() -> None:
+    trained, verdicts = screened({None: FLAT, "raise_lr": BETTER}, THREE)
+    assert trained == ["control/seed-0", "raise_lr/seed-0", "control/seed-1", "raise_lr/seed-1"]
+    assert [(one.fix, one.kind) for one in verdicts] == [("raise_lr", "confirmed")]
+
+
+def test_a_wrong_fix_takes_one_arm_and_the_next_is_tried() -> None:
+    arms = {None: FLAT, "raise_lr": outcomes(4.0), "lower_lr": BETTER}
+    trained, verdicts = screened(arms, THREE)
+    assert trained == [
+        "control/seed-0", "raise_lr/seed-0", "lower_lr/seed-0", "control/seed-1", "lower_lr/seed-1"
+    ]  # fmt: skip
+    assert [(one.fix, one.kind, one.seeds) for one in verdicts] == [
+        ("lower_lr", "confirmed", 2),
+        ("raise_lr", "inconclusive", 1),
+    ]
+    assert verdicts[1].why.endswith("another fix was confirmed")
+
+
+def test_small_gains_wait_and_the_largest_is_followed_up_first() -> None:
+    arms = {
+        None: outcomes(1.0, 1.0, 1.01),
+        "raise_lr": outcomes(0.99, 1.0, 1.0),
+        "lower_lr": outcomes(0.85, 0.86, 0.85),
+        "label_smoothing": outcomes(1.02),
+    }
+    trained, verdicts = screened(arms, THREE)
+    assert trained[:4] == ["control/seed-0", "raise_lr/seed-0", "lower_lr/seed-0", "label_smoothing/seed-0"]
+    assert trained[4:6] == ["control/seed-1", "lower_lr/seed-1"]
+    assert verdicts[-1].fix == "label_smoothing"
+    assert verdicts[-1].why.startswith("its first seed ends no better") or "another fix" in verdicts[-1].why
+
+
+def test_a_fix_whose_gain_is_gone_after_two_seeds_gets_no_third() -> None:
+    trained, verdicts = screened({None: FLAT, "raise_lr": outcomes(0.7, 2.0, 0.1)}, {"raise_lr": 1.0})
+    assert "raise_lr/seed-2" not in trained
+    assert [(one.kind, one.seeds) for one in verdicts] == [("inconclusive", 2)]
+
+
+def test_what_cannot_be_tested_takes_no_place_among_the_most() -> None:
+    arms = {None: FLAT, "lower_lr": BETTER, "label_smoothing": BETTER}
+    _, verdicts = screened(arms, THREE, most=1)
+    assert [(one.fix, one.kind) for one in verdicts] == [("raise_lr", "failed"), ("lower_lr", "confirmed")]
+
+
+def test_the_error_is_shared_by_worth_before_any_is_seen() -> None:
+    arms = {None: FLAT, "raise_lr": outcomes(0.8, 0.8, 0.8), "lower_lr": outcomes(0.99)}
+    _, verdicts = screened(arms, {"raise_lr": 3.0, "lower_lr": 1.0}, most=2)
+    (alpha,) = [one.alpha for one in verdicts if one.fix == "raise_lr"]
+    assert alpha == pytest.approx(alpha_of_look(3, 3, 0.05 * (0.25 + 0.375)))
+
+
+def test_places_side_by_side_are_filled() -> None:
+    arms = {None: FLAT, "raise_lr": outcomes(4.0), "lower_lr": outcomes(4.0), "label_smoothing": BETTER}
+    trained, _ = screened(arms, THREE, at_once=2)
+    assert trained[:4] == ["control/seed-0", "raise_lr/seed-0", "lower_lr/seed-0", "label_smoothing/seed-0"]
+
+
+def test_a_control_that_fails_ends_it_before_any_fix() -> None:
+    trained, verdicts = screened({"raise_lr": BETTER}, THREE)
+    assert trained == ["control/seed-0"]
+    assert verdicts == [], "no fix was chosen yet"
+
+
+def test_where_no_control_shows_the_trouble_no_further_fix_is_tried() -> None:
+    from plateau_doctor.plateau import find_plateaus
+    from plateau_doctor.series import curve_of
+
+    curve = curve_of(run(1.8, 99), "train_loss")
+    assert curve is not None
+    trouble = Trouble("plateaued", find_plateaus(curve)[-1])
+    arms: dict[str | None, list[Run | Outcome]] = {
+        None: [run(1.0, s, 8) for s in range(3)],
+        "raise_lr": [run(0.5, s, 8) for s in range(3)],
+        "lower_lr": [run(0.2, s, 8) for s in range(3)],
+    }
+    trained, verdicts = screened(arms, THREE, trouble=trouble)
+    assert [one.why.partition(":")[0] for one in verdicts] == ["not reproduced"]
+    assert "lower_lr/seed-0" not in trained
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_screening_controls_confirms_none(seed: int) -> None:
+    drawn = {name: [run(1.8, 100 * seed + 10 * i + s) for s in range(3)] for i, name in enumerate(THREE)}
+    _, verdicts = screened({None: [run(1.8, 1000 + seed + s) for s in range(3)], **drawn}, THREE)
+    assert all(one.kind != "confirmed" for one in verdicts)

@@ -196,7 +196,9 @@ def test_hidden_layers_of_a_sequential_are_widened_and_what_its_code_sizes_is_le
     assert (model.features[1].in_channels, model.features[1].out_channels) == (6, 10)
     nn.functional.cross_entropy(model(torch.randn(4, 1, 6, 6)), torch.zeros(4, dtype=torch.long)).backward()
     assert all(p.grad is not None and p.grad.shape == p.shape for p in model.parameters())
-    assert all(float(p.detach().std()) > 0 for name, p in model.named_parameters() if shapes.get(name, "1")[1:])
+    assert all(
+        float(p.detach().std()) > 0 for name, p in model.named_parameters() if shapes.get(name, "1")[1:]
+    )
 
     frozen = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
     frozen[0].requires_grad_(False)

@@ -15,6 +15,7 @@ from plateau_doctor.verdict import (
     POINTS,
     Measure,
     Pair,
+    alpha_by_worth,
     alpha_of_fix,
     alpha_of_look,
     effects,
@@ -167,3 +168,11 @@ def test_the_priors_are_those_that_the_corpus_gives(monkeypatch: pytest.MonkeyPa
         assert degrees == pytest.approx(measure.degrees, rel=0.02)
         assert variance == pytest.approx(measure.variance, rel=0.02)
     sys.modules.pop("seed_variance")
+
+
+def test_the_error_shared_by_worth_is_all_of_it_and_none_is_left_without() -> None:
+    shares = alpha_by_worth((0.7, 0.2, 0.0001), 0.05)
+    assert sum(shares) == pytest.approx(0.05)
+    assert list(shares) == sorted(shares, reverse=True)
+    assert min(shares) > 0.05 / 6 * 0.99
+    assert alpha_by_worth((0.3,), 0.02) == pytest.approx((0.02,))
