@@ -3,7 +3,8 @@
     python benchmarks/trials.py [--replays 1000] [--seed 0]
 
 - A/A: control against control. Of each training of the corpus, the spread of its control's three seeds is known; the
-  losses of all arms are drawn from a log-normal distribution of that spread. Nothing may be confirmed.
+  losses of all arms are drawn from a log-normal distribution of that spread. Nothing may be confirmed: neither of fixes
+  that were asked for, tried in their order, nor of those that are screened with one seed first.
 - Undone causes: the recorded control against the recorded arm in which one cause was undone, the same three seeds.
   By the labels (`benchmarks/corpus.py`) that helped, or it did not; the undecided are left out. The truth was made of
   the same seeds and at full length: this measures what three seeds can tell, not what a short trial can.
@@ -34,29 +35,32 @@ KINDS = ("confirmed", "refuted", "inconclusive")
 BUDGET = Budget(None, 1, 1.0, None, "the whole of the recorded training")
 
 
-def verdicts_on(control: Sequence[float], treated: Sequence[Sequence[float]]) -> tuple[Verdict, ...]:
-    """Return the verdicts on fixes with these held-out losses, one a seed, tried in their order."""
+def verdicts_on(
+    control: Sequence[float], treated: Sequence[Sequence[float]], screened: bool = False
+) -> tuple[Verdict, ...]:
+    """Return the verdicts on fixes with these held-out losses, one a seed, tried in their order or screened first."""
     fixes = tuple(
         Fix(f"fix_{i}", "", "", "", (), {}, Change(learning_rate=1.0 + i)) for i in range(len(treated))
     )
     recorded: dict[str | None, list[Outcome]] = {None: _outcomes(control)}
     recorded |= {fix.id: _outcomes(losses) for fix, losses in zip(fixes, treated, strict=True)}
-    protocol = Protocol(Plan(fixes, SEEDS, BUDGET), replayed(recorded), Length(steps=1.0), lambda _: None)
-    return protocol.conduct()[1]
+    worth = tuple(1 / (i + 1) for i in range(len(fixes))) if screened else ()
+    plan = Plan(fixes, SEEDS, BUDGET, worth=worth)
+    return Protocol(plan, replayed(recorded), Length(steps=1.0), lambda _: None).conduct()[1]
 
 
 def _outcomes(losses: Sequence[float]) -> list[Outcome]:
     return [Outcome(held_on="recorded", ended="script", steps=1, loss=float(loss)) for loss in losses]
 
 
-def against_itself(draws: int, fixes: int, rng: np.random.Generator) -> Counter[str]:
+def against_itself(draws: int, fixes: int, rng: np.random.Generator, screened: bool = False) -> Counter[str]:
     """Return how often the fixes of an A/A trial come to each verdict, `confirmed` where any of them is."""
     controls = [np.log(arms(row, "loss")[""]) for row in rows() if min(arms(row, "loss")[""]) > 0]
     counted: Counter[str] = Counter()
     for _ in range(draws):
         logs = controls[rng.integers(len(controls))]
         drawn = np.exp(rng.normal(logs.mean(), np.std(logs, ddof=1), (1 + fixes, SEEDS)))
-        kinds = [verdict.kind for verdict in verdicts_on(drawn[0], list(drawn[1:]))]
+        kinds = [verdict.kind for verdict in verdicts_on(drawn[0], list(drawn[1:]), screened)]
         counted["confirmed" if "confirmed" in kinds else kinds[0]] += 1
     return counted
 
@@ -102,6 +106,7 @@ def table(replays: int, seed: int) -> Iterable[str]:
     yield f"{'':<34}{'n':>6}  " + "  ".join(kind.ljust(28) for kind in KINDS)
     yield line("A/A, one fix", against_itself(replays, 1, rng))
     yield line("A/A, four fixes, any", against_itself(replays, 4, rng))
+    yield line("A/A, six fixes screened, any", against_itself(replays, 6, rng, screened=True))
     for helped, name in ((True, "undone, and it helped"), (False, "undone, and it did not help")):
         counted, cost = undone(helped)
         yield line(name, counted)

@@ -158,6 +158,7 @@ class Bench:
             "pair": self.pair.name,
             "state": one.state,
             "causes": [d.cause for d in one.diagnoses],
+            "before": [s.cause for s in suspects_of(one.run, self.rules)],
             "again": [d.cause for d in again.diagnoses],
             "suspects": [s.cause for s in suspects_of(again.run, self.rules)],
             "onset": onset,
@@ -278,7 +279,9 @@ def table(told: Sequence[dict[str, Any]]) -> list[str]:
         any(kind == "confirmed" and helps(one["gains"][fix]) for fix, kind in one["as_user"]) for one in told
     ]
     ill = [hit for hit, one in zip(ended, told, strict=True) if faulty(one)]
-    first = [one["pair"].split("-")[-1] in one["suspects"][:1] for one in told]
+    first, before = (
+        [one["pair"].split("-")[-1] in one[which][:1] for one in told] for which in ("suspects", "before")
+    )
     lines = [f"{len(told)} pairs of script and sickness, {len(verdicts)} fixes tried on them"]
     lines += [f"{'measure':64s} {'n':>4s} {'share':>7s}  95 % interval"]
     for what, hits in (
@@ -287,7 +290,8 @@ def table(told: Sequence[dict[str, Any]]) -> list[str]:
         ("refuted among fixes that help at full length", refuted),
         ("faulty pairs that end with a confirmed fix that really helps", ill),
         ("  all pairs, those that are not faulty counted as missed", ended),
-        ("pairs whose sickness is the first suspect after the control", first),
+        ("pairs whose sickness is the first suspect by the log", before),
+        ("  with what the first control recorded", first),
     ):
         low, high = wilson(sum(hits), len(hits))
         share = f"{np.mean(hits):7.1%}" if hits else f"{'-':>7s}"

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from plateau_doctor.examination import RunExamination, analyze, load_rules
+from plateau_doctor.report.trials import control_says
+from plateau_doctor.verification import verify
 
 from .test_record import recorded
 
@@ -73,3 +75,18 @@ def test_the_recording_names_what_the_losses_leave_open(
     assert runs[cause].diagnoses[0].cause == cause
     if runs[cause].state != "diverged":  # then the losses of single batches are no numbers
         assert runs[cause].missing == ()
+
+
+def test_a_verification_finds_in_its_control_what_the_losses_leave_open(folder: Path, tmp_path: Path) -> None:
+    log = folder / "theirs" / "over_regularized.csv"
+    script = [sys.executable, str(SCRIPT), str(tmp_path / "theirs"), "over_regularized"]
+    (one,) = verify(log, script=script, folder=tmp_path / "trials").runs
+    assert one.by_log is not None
+    assert one.by_log.diagnoses == ()
+    assert one.diagnoses[0].cause == "over_regularized"
+    assert one.state == one.by_log.state
+    assert [(verdict.fix, verdict.kind) for verdict in one.verdicts] == [("less_dropout", "confirmed")]
+    assert next(iter(one.trials)).fix is None
+    (said,) = control_says(one)
+    assert said.startswith("the control recorded activation histograms, gradient histograms and ")
+    assert said.endswith("the diagnosis names over_regularized, where the log alone names no cause")
