@@ -45,7 +45,7 @@ def verdicts_on(
     recorded: dict[str | None, list[Outcome]] = {None: _outcomes(control)}
     recorded |= {fix.id: _outcomes(losses) for fix, losses in zip(fixes, treated, strict=True)}
     worth = tuple(1 / (i + 1) for i in range(len(fixes))) if screened else ()
-    plan = Plan(fixes, SEEDS, BUDGET, worth=worth)
+    plan = Plan(fixes, SEEDS, BUDGET, worth=worth, asked=not screened)
     return Protocol(plan, replayed(recorded), Length(steps=1.0), lambda _: None).conduct()[1]
 
 

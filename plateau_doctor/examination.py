@@ -54,10 +54,11 @@ class RunExamination:
         unlogged: Kinds of log that it does not have, by the keys of `NEEDS`.
         primary: Tag of the series the state was judged by, None without one.
         trials: Training runs made to test a fix.
-        verdicts: What they came to, in the order the fixes were tried.
+        verdicts: What they came to, in the order in which each was settled.
         silences: Fix -> the signs that accuse its causes, measured again in its trials.
         untested: Fix -> why it was not tried.
         by_log: What the log alone told, where the diagnosis counts what a control arm recorded as well.
+        by_control: The causes named then, before any verdict.
     """
 
     run: Run
@@ -75,6 +76,12 @@ class RunExamination:
     silences: Mapping[str, tuple[Silence, ...]] = field(default_factory=dict)
     untested: Mapping[str, str] = field(default_factory=dict)
     by_log: RunExamination | None = None
+    by_control: tuple[str, ...] = ()
+
+    @property
+    def log(self) -> Run:
+        """The run as its log tells it, without what a control arm recorded."""
+        return self.run if self.by_log is None else self.by_log.run
 
     def _repr_html_(self) -> str:
         """Show the run's page in a notebook."""

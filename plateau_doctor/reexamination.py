@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from plateau_doctor import examination
+from plateau_doctor.diagnosis import Diagnosis, rank
 from plateau_doctor.examination import Examination, RunExamination
+from plateau_doctor.facts import Facts
 from plateau_doctor.fix import Fix
+from plateau_doctor.headline import headline
 from plateau_doctor.rule import Rule
 from plateau_doctor.trials.belief import reordered, updated
 from plateau_doctor.trials.plan import Plan
@@ -16,6 +19,7 @@ from plateau_doctor.trials.trial import Trial
 from plateau_doctor.trials.trouble import silence_of
 from plateau_doctor.verdict import Verdict
 
+LIKELY = 0.5
 __all__ = ["after_control", "nothing_to_try", "with_trials"]
 
 
@@ -24,7 +28,9 @@ def after_control(one: RunExamination, control: Trial, rules: Sequence[Rule]) ->
     if not control.ran or control.run is None:
         return one
     again = examination.examine(with_recorded(one.run, control.run), rules)
-    return replace(again, by_log=one) if again.state == one.state else one
+    if again.state != one.state:
+        return one
+    return replace(again, by_log=one, by_control=tuple(d.cause for d in again.diagnoses))
 
 
 def nothing_to_try(one: RunExamination, plan: Plan) -> str:
@@ -52,9 +58,12 @@ def with_trials(
         silences[verdict.fix] = tuple(
             silence for d in accused for silence in silence_of(one.run, by_cause[d.cause], control, treated)
         )
+    facts = Facts(one.run)
+    diagnoses = updated((*one.diagnoses, *_proved(one, facts, verdicts, rules)), verdicts)
     after = replace(
         one,
-        diagnoses=updated(one.diagnoses, verdicts),
+        headline=headline(facts, one.state, one.plateaus, diagnoses),
+        diagnoses=diagnoses,
         undetermined=None
         if one.undetermined is None
         else reordered(one.undetermined, {rule.cause: rule.fixes for rule in rules}, verdicts),
@@ -67,3 +76,17 @@ def with_trials(
     named = {fix for d in after.diagnoses for fix in d.fixes}
     wanted = {*found.fixes, *named, *(verdict.fix for verdict in verdicts)}
     return replace(found, runs=(after,), fixes={name: fixes[name] for name in sorted(wanted)})
+
+
+def _proved(
+    one: RunExamination, facts: Facts, verdicts: Sequence[Verdict], rules: Sequence[Rule]
+) -> tuple[Diagnosis, ...]:
+    """Return the causes that the diagnosis does not name and that are as likely as not by a fix that was confirmed."""
+    confirmed = {verdict.fix for verdict in verdicts if verdict.kind == "confirmed"}
+    named = {d.cause for d in one.diagnoses}
+    found = [
+        replace(each.told(), named=True)
+        for each in rank(facts, rules)
+        if each.cause not in named and confirmed & set(each.worded.rule.fixes)
+    ]
+    return tuple(d for d in found if (updated([d], verdicts)[0].probability or 0.0) >= LIKELY)

@@ -7,8 +7,9 @@ prior, whose degrees of freedom and variance `benchmarks/seed_variance.py` measu
 over looks by the power family of Kim and DeMets (1987, doi:10.1093/biomet/74.1.149), the share of the seeds to the
 third, in increments that hold by the union bound whatever the looks have in common; and over the fixes by weighted
 Bonferroni: falling weights in the order in which they were asked for (the fallback procedure of Wiens 2003,
-doi:10.1002/pst.64), or half of it in equal parts and half by what speaks for each before any was trained. So it does
-not matter which of them are followed up, nor in which order.
+doi:10.1002/pst.64), or half of it in equal parts and half by what speaks for each. So it does not matter which of them
+are followed up, nor in which order. What speaks for a fix is taken from the log and from the gradients of the first
+control, not from its score; that the two are independent where no fix helps is assumed.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from plateau_doctor.verdict import Verdict
 __all__ = ["Verification", "carried_out", "chosen_run", "folder_of", "plan_of", "protocol_of", "verify"]
 
 SEEDS = 3
+UNJUDGED = ("too_short", "not_a_training_run")  # states of which no cause is told, whatever a control records
 LARGEST_SCRIPT = 1_000_000  # bytes
 SLOWEST, LEAST_TIMEOUT = (
     10.0,
@@ -128,7 +129,7 @@ def carried_out(
     """
     one = chosen_run(found)
     plan = plan_of(one, how, rules)
-    if how.fixes and not plan.fixes:
+    if not plan.fixes and (how.fixes or one.state in UNJUDGED):
         raise UsageError(nothing_to_try(one, plan))
     base = _template(one, how)
     launch = Launch(
@@ -149,15 +150,11 @@ def carried_out(
 
     with opened(launch.folder) as journal:
         train = journal.resumed(launch.train if how.train is None else trained_by(how.train, launch), key)
-        trials, verdicts = protocol_of(one, how, rules, plan, train, runner.slots).conduct(seen)
-    control = next((trial for trial in trials if trial.fix is None and trial.seed == 0), None)
-    told = one if control is None else after_control(one, control, rules)
-    plan = plan_of(told, how, rules)
-    if not verdicts:
-        if control is not None and not control.ran:
-            raise UsageError(f"the control arm {control.outcome}: {control.why}")
-        raise UsageError(nothing_to_try(told, plan))
-    return with_trials(found, told, plan, trials, verdicts, rules)
+        trials, verdicts = protocol_of(
+            one, how, rules, plan, train, 1 if how.train is not None else runner.slots
+        ).conduct(seen)
+    told = after_control(one, trials[0], rules)
+    return with_trials(found, told, plan_of(told, how, rules), trials, verdicts, rules)
 
 
 def protocol_of(
@@ -205,7 +202,7 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
         UsageError: A fix does not exist, or the log does not tell how long to train.
     """
     asks = one.diagnoses or one.undetermined is not None
-    suspects = suspects_of(one.run, rules) if asks and not how.fixes else ()
+    suspects = suspects_of(one.run, rules, one.undetermined or ()) if asks and not how.fixes else ()
     fixes, worth, untestable = fixes_to_try(suspects, examination.load_fixes(), how.fixes)
     if how.script and how.weights is None:
         needy = [fix.id for fix in fixes if fix.change is not None and _takes_weights(fix.change)]
@@ -227,6 +224,7 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
         untestable,
         len(kept) if how.fixes else MOST_FIXES,
         tuple(worth[i] for i in kept) if worth else (),
+        asked=bool(how.fixes),
     )
 
 

@@ -99,7 +99,7 @@ def _gate(examination: Examination) -> Json:
 
 
 def _run(one: RunExamination) -> Json:
-    rows = one.run.scalars[["tag", "role"]].drop_duplicates("tag")
+    rows = one.log.scalars[["tag", "role"]].drop_duplicates("tag")
     roles = {
         str(tag): role if isinstance(role, str) else None
         for tag, role in zip(rows["tag"], rows["role"], strict=True)

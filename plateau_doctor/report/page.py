@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.facts import Logged
 from plateau_doctor.plateau import Plateau, State
-from plateau_doctor.report.charts import Chart, curve_charts, sparkline
-from plateau_doctor.report.heat import heat_charts
+from plateau_doctor.report.charts import Chart, sparkline
 from plateau_doctor.report.siblings import families_say
-from plateau_doctor.report.tried import Tried, trial_charts, tried_of
+from plateau_doctor.report.tried import Tried, charts_of, trial_charts, tried_of
 from plateau_doctor.report.words import (
     BLIND,
     Standing,
@@ -249,7 +248,7 @@ def _section(
     one: RunExamination, label: str, fixes: Mapping[str, Fix], taken: set[str], folded: bool, charted: bool
 ) -> Section:
     logged = Logged(one.run)
-    charts = (*curve_charts(logged, one.plateaus), *heat_charts(logged)) if charted else ()
+    charts = charts_of(one) if charted else ()
     of_trials = trial_charts(one) if charted else ()
     curve = logged.primary
     return Section(
@@ -272,13 +271,13 @@ def _section(
         advice=BLIND if standing(one) == "undetermined" else "",
         checked=one.checked,
         plateaus=one.plateaus,
-        settings=tuple((str(key), value) for key, value in one.run.settings.items()),
+        settings=tuple((str(key), value) for key, value in one.log.settings.items()),
         problems=one.run.problems[:MOST_PROBLEMS],
         more_problems=max(0, len(one.run.problems) - MOST_PROBLEMS),
         drawn=sum(chart.drawn for chart in (*charts, *of_trials)),
         points=sum(chart.points for chart in (*charts, *of_trials)),
         folded=folded,
-        tried=tried_of(one, fixes) if one.verdicts else None,
+        tried=tried_of(one, fixes) if one.trials else None,
         trial_charts=of_trials,
     )
 

@@ -147,9 +147,9 @@ def _run(one: RunExamination, examination: Examination, page: Page) -> list[str]
         lines += _why(one, page) + _what_to_do(one, examination.fixes, page) + _others(one, page)
     elif kind == "undetermined":
         lines += _open(one, page)
-    elif one.checked and not one.verdicts:
+    elif one.checked and not one.trials:
         lines += page.wrap("; ".join(one.checked), 11, "  Checked", "dim")
-    if one.verdicts:
+    if one.trials:
         lines += _tried(one, examination.fixes, page)
     lines += _gate(one, examination, page)
     if one.run.problems:

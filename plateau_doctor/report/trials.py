@@ -10,7 +10,6 @@ from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.report.words import counted, number
 
 if TYPE_CHECKING:
-    from plateau_doctor.diagnosis import Diagnosis
     from plateau_doctor.examination import RunExamination
     from plateau_doctor.trials.plan import Plan
     from plateau_doctor.trials.trial import Trial
@@ -94,20 +93,30 @@ def silence_says(fix: str, silences: Sequence[Silence]) -> list[str]:
 
 
 def control_says(one: RunExamination) -> list[str]:
-    """Return what the control recorded that the log lacks, and what it made of the diagnosis, in a sentence."""
+    """Return what the control recorded that the log lacks, what that made of the diagnosis, or why no fix was tried."""
+    if one.verdicts or not any(trial.ran for trial in one.trials):
+        return _recorded(one)
+    why = "none of them can be tested here" if one.untested else "no cause is named; give --fix"
+    return [*_recorded(one), f"no fix was tried: {why}"]
+
+
+def _recorded(one: RunExamination) -> list[str]:
     if one.by_log is None:
         return []
     new = [need for need in one.by_log.unlogged if need not in one.unlogged]
-    if not new:
+    before, after = (
+        _and(causes[:MOST_NAMES]) or "no cause" for causes in (_named(one.by_log), one.by_control)
+    )
+    if not new and before == after:
         return []
     logs = [NEEDS[need].log for need in sorted(new, key=list(NEEDS).index, reverse=True)]
     told = [
         *logs[:MOST_NAMES],
         f"{counted(len(new) - MOST_NAMES, 'other kind')} of log" if new[MOST_NAMES:] else "",
     ]
-    before, after = (_names(each.diagnoses) for each in (one.by_log, one))
     made = f"{after} as without" if before == after else f"{after}, where the log alone names {before}"
-    return [f"the control recorded {_and([*filter(None, told)])}; with that the diagnosis names {made}"]
+    what = _and([*filter(None, told)]) or "what the log holds as well"
+    return [f"the control recorded {what}; with that the diagnosis names {made}"]
 
 
 def arms_table(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
@@ -125,7 +134,7 @@ def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     )
     lines = [
         f"run      {one.run.name}",
-        f"arms     control, {', '.join(names[: plan.most])}" if names else "arms     none",
+        f"arms     {', '.join(['control', *names[: plan.most]])}",
         f"seeds    {plan.seeds} each, {counted(arms, 'arm')} at most; fewer where a verdict is clear sooner",
         f"budget   {cap or 'unknown'} an arm: {plan.budget.says}",
         "schedule a schedule of the script's own that follows its number of epochs ends with the budget",
@@ -134,18 +143,15 @@ def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     ]
     if not plan.budget.reaches:
         lines.append("note     the budget does not reach the onset of the trouble")
-    if plan.worth or not names:
-        lines.append(
-            "note     the fixes are chosen anew by what the first control records: gradients, classes, inputs"
-        )
+    if not plan.asked:
+        lines.append("note     the fixes are chosen anew by what the first control logs beside this log")
     if names[plan.most :]:
         lines.append(f"instead  of what cannot be tested here: {', '.join(names[plan.most :])}")
     return "\n".join(lines + [f"not tried: {name}: {why}" for name, why in plan.untestable.items()])
 
 
-def _names(diagnoses: Sequence[Diagnosis]) -> str:
-    """Return the causes of a diagnosis, as many as a sentence holds."""
-    return _and([one.cause for one in diagnoses[:MOST_NAMES]]) or "no cause"
+def _named(one: RunExamination) -> tuple[str, ...]:
+    return tuple(diagnosis.cause for diagnosis in one.diagnoses)
 
 
 def _and(words: Sequence[str]) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from plateau_doctor.facts import Logged
-from plateau_doctor.report.charts import Chart, trial_chart
+from plateau_doctor.report.charts import Chart, curve_charts, trial_chart
+from plateau_doctor.report.heat import heat_charts
 from plateau_doctor.report.trials import arms_table, control_says, silence_says, verdict_says
 
 if TYPE_CHECKING:
     from plateau_doctor.examination import RunExamination
     from plateau_doctor.fix import Fix
+    from plateau_doctor.run import Run
 
-__all__ = ["Tried", "trial_charts", "tried_of"]
+__all__ = ["Tried", "charts_of", "trial_charts", "tried_of"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Tried:
     """What the trials of a run's fixes came to.
 
     Attributes:
-        verdicts: (kind, sentence) of each fix, in the order tried.
+        verdicts: (kind, sentence) of each fix, in the order settled.
         heads: Of the table of arms.
         arms: Its rows.
         signs: What became of the signs that accused a cause.
@@ -36,6 +38,20 @@ class Tried:
     signs: tuple[str, ...]
     notes: tuple[str, ...]
     change: Fix | None
+
+
+def charts_of(one: RunExamination) -> tuple[Chart, ...]:
+    """Return the charts of a run's page; the title of one that only a control recorded says so."""
+    every = _charts(one.run, one)
+    if one.by_log is None:
+        return every
+    own = {chart.title: chart for chart in _charts(one.log, one)}
+    return tuple(own.get(c.title) or replace(c, title=f"{c.title}, recorded by the control") for c in every)
+
+
+def _charts(run: Run, one: RunExamination) -> tuple[Chart, ...]:
+    logged = Logged(run)
+    return (*curve_charts(logged, one.plateaus), *heat_charts(logged))
 
 
 def trial_charts(one: RunExamination) -> tuple[Chart, ...]:

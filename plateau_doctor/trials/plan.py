@@ -1,4 +1,4 @@
-"""What a verification is going to train: fixes, seeds and budget, settled before the first arm starts."""
+"""What a verification is going to train: fixes, seeds and budget; the fixes may be chosen anew after its first arm."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Plan:
         budget: How long each trains.
         untestable: Fix -> why it is not tried.
         most: Fixes that are tried at most.
-        worth: What speaks for each of the fixes, above 0, on any scale; empty where the user asked for them, who then
-            wants a verdict on each.
+        worth: What speaks for each of the fixes, above 0, on any scale; empty where the user asked for them.
+        asked: Whether the user asked for them, and wants a verdict on each; else they are screened.
     """
 
     fixes: tuple[Fix, ...]
@@ -71,11 +71,12 @@ class Plan:
     untestable: Mapping[str, str] = field(default_factory=dict)
     most: int = MOST_FIXES
     worth: tuple[float, ...] = ()
+    asked: bool = True
 
     @property
     def arms(self) -> int:
         """Arms that are trained to their end, at most: the control and each fix, with each seed."""
-        return (1 + min(self.most, len(self.fixes))) * self.seeds
+        return (1 + (min(self.most, len(self.fixes)) if self.asked else self.most)) * self.seeds
 
 
 def fixes_to_try(

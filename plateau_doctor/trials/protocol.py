@@ -38,6 +38,7 @@ __all__ = ["Protocol"]
 
 Seen = Callable[[Trial | Verdict], None]
 CLEAR = 4.0  # thresholds that a first seed gains where its fix is followed up at once
+LEFT = "it was left there, since another fix was confirmed"
 UNTOUCHED = Change()
 
 
@@ -80,7 +81,7 @@ class Protocol:
                 yield from (bench.judged(fix, 1, 0.0) for fix in self.plan.fixes[:1])
                 return
             bench.plan = self.revise(control)
-        yield from bench.screened() if bench.plan.worth else bench.in_order()
+        yield from bench.in_order() if bench.plan.asked else bench.screened()
 
 
 @dataclass
@@ -129,9 +130,9 @@ class _Bench:
             fix, _ = to_come.pop(0)
             self._screen([one for one, _ in ahead])
             first = self.judged(fix, 1, 0.0)
-            if first.kind == "failed":
+            if first.gain is None:  # it cannot be judged here, and has spent nothing
                 yield first
-                if self._control_failed:
+                if self._control_failed or self._nothing_held_out:
                     return
                 continue
             alpha = alpha_by_worth([worth for _, worth in ahead], left)[0]
@@ -142,12 +143,19 @@ class _Bench:
             verdict = self._followed(fix, alpha, while_it_gains=True)
             yield verdict
             confirmed = verdict.kind == "confirmed"
+        yield from self._followed_up(waiting, confirmed)
+        for fix in (fix for fix, _ in to_come if _treated(fix, 0).name in self.trials):
+            beside = self.judged(fix, 1, 0.0)  # it was trained beside one that was followed up
+            yield beside if beside.gain is None else replace(beside, why=f"{beside.why}; {LEFT}")
+
+    def _followed_up(
+        self, waiting: Sequence[tuple[Verdict, Fix, float]], confirmed: bool
+    ) -> Iterator[Verdict]:
+        """Yield the verdicts on fixes that wait after their first seed, the largest gain first."""
         for first, fix, alpha in sorted(waiting, key=lambda one: -_thresholds(one[0])):
-            if first.gain is None:
-                yield first
-            elif confirmed:
-                yield replace(first, why=f"{first.why}; another fix was confirmed")
-            elif first.gain <= 0:
+            if confirmed:
+                yield replace(first, why=f"{first.why}; {LEFT}")
+            elif _thresholds(first) <= 0:
                 yield replace(first, why="its first seed ends no better than the control")
             elif self._in_vain:
                 yield replace(first, why="not reproduced: the control does not show the trouble again")
@@ -195,6 +203,11 @@ class _Bench:
         """Whether all controls were trained and do not show the trouble, so that no fix can be confirmed."""
         controls = [one for one in self.trials.values() if one.fix is None and one.ran]
         return len(controls) >= self.plan.seeds and not self._reproduced(controls)
+
+    @property
+    def _nothing_held_out(self) -> bool:
+        control = self.trials[_control(0).name]
+        return control.loss is None and not control.metrics
 
     @property
     def _control_failed(self) -> bool:

@@ -40,13 +40,16 @@ class Suspect:
     fixes: tuple[str, ...]
 
 
-def suspects_of(run: Run, rules: Sequence[Rule]) -> tuple[Suspect, ...]:
-    """Return the causes that a run may have, the one that explains most first: those named, and the likely others."""
+def suspects_of(run: Run, rules: Sequence[Rule], left: Sequence[str] = ()) -> tuple[Suspect, ...]:
+    """Return the causes that a run may have, the one that explains most first.
+
+    These are the causes named, the likely others, and the look-alikes `left` where none is named.
+    """
     found = (
         Suspect(one.cause, one.probability, one.named, one.worded.rule.fixes)
         for one in rank(Facts(run), rules)
     )
-    return tuple(one for one in found if one.named or (one.probability or 0.0) >= LEAST)
+    return tuple(one for one in found if one.named or (one.probability or 0.0) >= LEAST or one.cause in left)
 
 
 def with_recorded(run: Run, recorded: Run) -> Run:

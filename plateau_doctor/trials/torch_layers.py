@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from plateau_doctor.trials.arm import Arm
-from plateau_doctor.trials.torch_width import widen
+from plateau_doctor.trials.torch_width import listen_for_weights, widen
 
 __all__ = ["Layers", "augment", "owners_of"]
 
@@ -42,6 +42,7 @@ class Layers:
         self._arm, self._torch, self._nn = arm, torch, torch.nn
         self._done: set[int] = set()
         self._attended: dict[int, Any] = {}
+        self._loaded = listen_for_weights(torch) if arm.change.width_scale is not None else []
         self._changed: tuple[Any, Any] = (None, None)  # normalized inputs of the last call, and as given
 
     def turn(self, parameters: list[Any]) -> list[Any]:
@@ -100,9 +101,13 @@ class Layers:
         return (given, *args[1:]) if args and args[0] is changed and changed is not None else args
 
     def _widen(self, model: Any, scale: float) -> None:
-        count = widen(self._torch, model, scale)
-        if count:
-            self._arm.applied("width_scale", f"x{scale:g} in {count} hidden layers")
+        count = 0 if self._loaded else widen(self._torch, model, scale)
+        if self._loaded:
+            self._arm.not_testable(
+                "width_scale", "the weights of the model were loaded, and are lost in a wider one"
+            )
+        elif count:
+            self._arm.applied("width_scale", f"x{scale:g} in {count} hidden layers, which start anew")
         else:
             why = "no hidden layer hands on its output within a torch.nn.Sequential, so the model's code sets its size"
             self._arm.not_testable("width_scale", why)

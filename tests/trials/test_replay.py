@@ -227,10 +227,12 @@ def screened(
 
     def revise(control: Trial) -> Plan:
         assert control.name == "control/seed-0"
-        return Plan(tuple(FIXES[f] for f in worth), 3, budget, most=most, worth=tuple(worth.values()))
+        return Plan(
+            tuple(FIXES[f] for f in worth), 3, budget, most=most, worth=tuple(worth.values()), asked=False
+        )
 
     shown = (trouble or Trouble("improving", None)).shown_by
-    protocol = Protocol(Plan((), 3, budget), train, length_of(original), shown, revise, at_once)
+    protocol = Protocol(Plan((), 3, budget, asked=False), train, length_of(original), shown, revise, at_once)
     _, verdicts = protocol.conduct()
     return trained, list(verdicts)
 
@@ -294,8 +296,32 @@ def test_the_error_is_shared_by_worth_before_any_is_seen() -> None:
 
 def test_places_side_by_side_are_filled() -> None:
     arms = {None: FLAT, "raise_lr": outcomes(4.0), "lower_lr": outcomes(4.0), "label_smoothing": BETTER}
-    trained, _ = screened(arms, THREE, at_once=2)
+    trained, verdicts = screened(arms, THREE, at_once=2)
     assert trained[:4] == ["control/seed-0", "raise_lr/seed-0", "lower_lr/seed-0", "label_smoothing/seed-0"]
+    assert {one.fix for one in verdicts} == set(THREE)
+    trained, verdicts = screened({None: FLAT, **dict.fromkeys(THREE, BETTER)}, THREE, at_once=3)
+    assert len(trained) == 6
+    assert [(one.fix, one.kind) for one in verdicts] == [
+        ("raise_lr", "confirmed"),
+        ("lower_lr", "inconclusive"),
+        ("label_smoothing", "inconclusive"),
+    ]
+
+
+def test_what_cannot_be_judged_has_spent_nothing() -> None:
+    arms = {None: FLAT, "class_weights": FLAT, "lower_lr": outcomes(0.8, 0.8, 0.8)}
+    _, verdicts = screened(arms, {"class_weights": 3.0, "lower_lr": 1.0}, most=1)
+    assert [one.fix for one in verdicts] == ["class_weights", "lower_lr"]
+    assert verdicts[1].alpha == pytest.approx(alpha_of_look(3, 3, 0.05))
+
+
+def test_without_anything_held_out_one_fix_is_enough_to_say_so() -> None:
+    arms: dict[str | None, list[Run | Outcome]] = {
+        name: [run(1.8, s, held_out=False) for s in range(3)] for name in (None, *THREE)
+    }
+    trained, verdicts = screened(arms, THREE)
+    assert trained == ["control/seed-0", "raise_lr/seed-0"]
+    assert verdicts[0].why.startswith("no held-out score")
 
 
 def test_a_control_that_fails_ends_it_before_any_fix() -> None:

@@ -23,7 +23,7 @@ def wrapped(arm: Arm) -> Iterator[None]:
     """Wrap torch for an arm, and give it back as it was."""
     homes = [(torch.nn.functional, name) for name in LOSSES]
     homes += [(torch.utils.data.DataLoader, "__iter__"), (torch.optim.Optimizer, "add_param_group")]
-    homes += [(torch.distributed, "init_process_group")]
+    homes += [(torch.distributed, "init_process_group"), (nn.Module, "load_state_dict")]
     kept = [(home, name, getattr(home, name)) for home, name in homes]
     wrap(arm, torch)
     try:
@@ -206,9 +206,43 @@ def test_hidden_layers_of_a_sequential_are_widened_and_what_its_code_sizes_is_le
         frozen,
         nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, groups=4)),
         nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 2)),
+        nn.Sequential(nn.Conv1d(4, 4, 3, padding=1), nn.ReLU(), nn.Linear(4, 2)),  # over the length
+        nn.Sequential(*[nn.Linear(2, 2)] * 3),
         nn.GRU(2, 3),
     ):
         assert widen(torch, left, 2.0) == 0
+
+
+def test_a_wider_layer_keeps_the_initialization_of_the_script_and_leaves_its_random_numbers_alone() -> None:
+    from plateau_doctor.trials.torch_width import widen
+
+    model = nn.Sequential(nn.Linear(50, 60), nn.ReLU(), nn.Linear(60, 40))
+    nn.init.normal_(model[0].weight, 0.1, 0.02)
+    nn.init.constant_(model[0].bias, -1.5)
+    kept = model[2].bias.detach().clone()
+    deviation = float(model[2].weight.detach().std())
+    torch.manual_seed(3)
+    assert widen(torch, model, 2.0) == 1
+    after = torch.rand(3)
+    torch.manual_seed(3)
+    assert torch.equal(after, torch.rand(3))
+    assert float(model[0].weight.detach().mean()) == pytest.approx(0.1, abs=0.002)
+    assert float(model[0].weight.detach().std()) == pytest.approx(0.02, rel=0.1)
+    assert torch.equal(model[0].bias, torch.full((120,), -1.5))
+    assert float(model[2].weight.detach().std()) == pytest.approx(deviation / 2**0.5, rel=0.1), (
+        "it gives out no more"
+    )
+    assert torch.equal(model[2].bias, kept)
+
+
+def test_a_model_with_weights_of_a_file_is_not_widened(tmp_path: Path) -> None:
+    arm = Arm(Order(str(tmp_path), {"width_scale": 2.0}, epochs=1))
+    with wrapped(arm), contextlib.suppress(SystemExit):
+        model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+        model.load_state_dict(model.state_dict())
+        torch.optim.SGD(model.parameters(), lr=0.1)
+    assert "were loaded" in arm.outcome.not_testable["width_scale"]
+    assert model[0].weight.shape == (3, 2)
 
 
 def test_a_model_whose_code_sets_its_sizes_is_not_widened(tmp_path: Path) -> None:

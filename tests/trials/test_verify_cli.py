@@ -1,6 +1,7 @@
 """`verify` from the command line: a real script, real processes, the right exit code, and JSON by the contract."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,47 @@ def test_a_script_that_deletes_its_logs_is_an_outcome(
     written(place, "import shutil; shutil.rmtree(logdir)")
     assert verified("--fix", "lower_lr") == 5
     assert "without a log" in " ".join(capsys.readouterr().out.split())
+
+
+HEALTHY = Path(__file__).parent.parent.parent / "examples" / "logs" / "healthy"
+SOUND = f"""
+import shutil, sys
+given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+shutil.copytree({str(HEALTHY)!r}, given["--logdir"], dirs_exist_ok=True)
+"""
+
+
+@pytest.mark.parametrize("more", ["", "raise OSError('no data here')"])
+def test_a_sound_run_s_control_is_told_and_no_fix_is_tried(
+    more: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "train.py").write_text(SOUND + more)
+    shutil.rmtree(place / "logs")
+    shutil.copytree(HEALTHY, place / "logs")
+    assert verified("--html", "report.html") == 5
+    text = " ".join(capsys.readouterr().out.split())
+    assert ("no fix was tried: no cause is named; give --fix" in text) == (not more)
+    assert ("control/seed-0: exit status 1: OSError: no data here" in text) == bool(more)
+    assert "control 0" in text
+    assert "<h3>" in (place / "report.html").read_text()
+
+
+def test_a_run_too_short_to_judge_trains_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = (place / "logs" / "history.csv").read_text().splitlines(keepends=True)
+    (place / "logs" / "history.csv").write_text("".join(lines[:4]))
+    assert verified() == 2
+    assert "no cause is named" in capsys.readouterr().err
+    assert not (place / "plateau-doctor-trials").exists()
+
+
+@pytest.mark.usefixtures("place")
+def test_without_a_fix_the_dry_run_bounds_what_any_choice_may_cost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert verified("--dry-run") == 0
+    text = capsys.readouterr().out
+    assert "21 arms at most" in text
+    assert "chosen anew by what the first control logs" in text
 
 
 def test_a_dry_run_trains_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
