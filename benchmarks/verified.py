@@ -21,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from plateau_doctor.letters import UsageError
 from plateau_doctor.reexamination import after_control
 from plateau_doctor.runners.local import Local
 from plateau_doctor.trials.environment import environment
+from plateau_doctor.trials.journal import Journal, digest, opened
 from plateau_doctor.trials.launch import Launch
 from plateau_doctor.trials.length import length_of, onset_of
 from plateau_doctor.trials.plan import Budget, Plan
@@ -135,11 +137,22 @@ class Bench:
         self.pair, self.folder = pair, folder.absolute()
         self.rules, self.runner = load_rules(), Local((), jobs)
         self.kept: dict[tuple[bool, str], Trial] = {}
+        self.journals: dict[Path, Journal] = {}
 
     def told(self) -> dict[str, Any]:
-        """Return what the diagnosis named, what each verdict was, and what the truth is."""
+        """Return what the diagnosis named, what each verdict was, and what the truth is.
+
+        Arms that were trained before are taken from the journals of the folder.
+        """
+        with ExitStack() as held:
+            for name in ("trials", "truth"):
+                self.journals[self.folder / name] = held.enter_context(opened(self.folder / name))
+            return self._told()
+
+    def _told(self) -> dict[str, Any]:
         logdir = self.folder / "run"
-        subprocess.run(self.pair.command(logdir), check=True, capture_output=True)
+        if not logdir.exists():
+            subprocess.run(self.pair.command(logdir), check=True, capture_output=True)
         one = analyze([logdir], rules=self.rules).runs[0]
         how = Verification(script=self.pair.command(logdir), seeds=SEEDS)
         plan = plan_of(one, how, self.rules)
@@ -209,7 +222,10 @@ class Bench:
     def _trained(self, launch: Launch, arms: Sequence[Arm], full: bool) -> list[Trial]:
         """Return what came of each arm; those that were trained before are not trained again."""
         new = [arm for arm in arms if (full, arm.name) not in self.kept]
-        self.kept |= {(full, trial.name): trial for trial in launch.train(new)}
+        train = self.journals[launch.folder].resumed(
+            launch.train, lambda arm: digest(vars(launch.order(arm)))
+        )
+        self.kept |= {(full, trial.name): trial for trial in train(new)}
         return [self.kept[full, arm.name] for arm in arms]
 
     def _gain(self, fix: Fix, launch: Launch) -> list[float] | str:
@@ -297,10 +313,10 @@ def table(told: Sequence[dict[str, Any]]) -> list[str]:
         share = f"{np.mean(hits):7.1%}" if hits else f"{'-':>7s}"
         lines.append(f"{what:64s} {len(hits):4d} {share}  {low:.1%} to {high:.1%}")
     for what, costs in (
-        ("cost to a verdict, in original runs, median", [one["cost"] for one in told if one["as_user"]]),
+        ("cost to a verdict, in original runs, median", [one["cost"] for one in told]),
         (
             f"  where the plateau began before {EARLY:.0%}",
-            [o["cost"] for o in told if o["as_user"] and o["onset"] < EARLY],
+            [o["cost"] for o in told if o["onset"] < EARLY],
         ),
     ):
         lines.append(f"{what:64s} {len(costs):4d} {np.median(costs) if costs else float('nan'):7.2f}")

@@ -7,9 +7,9 @@ prior, whose degrees of freedom and variance `benchmarks/seed_variance.py` measu
 over looks by the power family of Kim and DeMets (1987, doi:10.1093/biomet/74.1.149), the share of the seeds to the
 third, in increments that hold by the union bound whatever the looks have in common; and over the fixes by weighted
 Bonferroni: falling weights in the order in which they were asked for (the fallback procedure of Wiens 2003,
-doi:10.1002/pst.64), or half of it in equal parts and half by what speaks for each. So it does not matter which of them
-are followed up, nor in which order. What speaks for a fix is taken from the log and from the gradients of the first
-control, not from its score; that the two are independent where no fix helps is assumed.
+doi:10.1002/pst.64), or a fifth of it in equal parts and the rest by the square of what speaks for each. So it does not
+matter which of them are followed up, nor in which order. What speaks for a fix is taken from the log and from the
+gradients of the first control, not from its score; that the two are independent where no fix helps is assumed.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ Kind = Literal["confirmed", "refuted", "inconclusive", "failed"]
 ALPHA = 0.05  # of all looks and all fixes together, half of it on either side
 FEWEST = 2  # pairs without which nothing is known of the spread
 POWER = 3  # of the share of the seeds
+EQUAL = 0.2  # of the error that fixes share in equal parts
 LEAST_LOSS = 1e-8  # a loss that is smaller counts as this
 
 
@@ -190,9 +191,9 @@ def alpha_of_fix(rank: int, fixes: int, alpha: float = ALPHA) -> float:
 
 
 def alpha_by_worth(worth: Sequence[float], alpha: float) -> tuple[float, ...]:
-    """Return the error that each fix may spend: half of it in equal parts, half in proportion to what it is worth."""
-    whole = math.fsum(worth)
-    return tuple(alpha * (0.5 / len(worth) + 0.5 * one / whole) for one in worth)
+    """Return the error that each fix may spend: a fifth of it in equal parts, the rest by the square of its worth."""
+    whole = math.fsum(one * one for one in worth)
+    return tuple(alpha * (EQUAL / len(worth) + (1 - EQUAL) * one * one / whole) for one in worth)
 
 
 def _spent(share: float, alpha: float) -> float:

@@ -7,7 +7,7 @@ seed serves all fixes. A fix that cannot be tested here leaves its place, and it
 Where nobody asked, the first control is trained before a fix is chosen, since what it records tells more of the cause
 than most logs (`suspects.py`). Then the fixes are screened: each is trained with the first seed alone, the likeliest
 first. One that gains a lot is followed up at once, the others where none of those is confirmed, the largest gain
-first; what ends no better than the control is left there.
+first; what gains less than is worth a change is left there, since three seeds could not confirm it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ __all__ = ["Protocol"]
 
 Seen = Callable[[Trial | Verdict], None]
 CLEAR = 4.0  # thresholds that a first seed gains where its fix is followed up at once
+SMALL = "its first seed gains less than is worth a change"
 LEFT = "it was left there, since another fix was confirmed"
 UNTOUCHED = Change()
 
@@ -155,8 +156,8 @@ class _Bench:
         for first, fix, alpha in sorted(waiting, key=lambda one: -_thresholds(one[0])):
             if confirmed:
                 yield replace(first, why=f"{first.why}; {LEFT}")
-            elif _thresholds(first) <= 0:
-                yield replace(first, why="its first seed ends no better than the control")
+            elif _thresholds(first) < 1:
+                yield replace(first, why=SMALL)
             elif self._in_vain:
                 yield replace(first, why="not reproduced: the control does not show the trouble again")
             else:
@@ -175,7 +176,7 @@ class _Bench:
         for seeds in range(min(FEWEST, self.plan.seeds), self.plan.seeds + 1):
             self._train([arm for seed in range(seeds) for arm in (_control(seed), _treated(fix, seed))])
             verdict = self.judged(fix, seeds, alpha)
-            hopeless = while_it_gains and (verdict.gain or 0.0) <= 0
+            hopeless = while_it_gains and _thresholds(verdict) < 1
             if verdict.kind in ("confirmed", "refuted", "failed") or hopeless:
                 break
         return verdict

@@ -174,5 +174,5 @@ def test_the_error_shared_by_worth_is_all_of_it_and_none_is_left_without() -> No
     shares = alpha_by_worth((0.7, 0.2, 0.0001), 0.05)
     assert sum(shares) == pytest.approx(0.05)
     assert list(shares) == sorted(shares, reverse=True)
-    assert min(shares) > 0.05 / 6 * 0.99
+    assert min(shares) > 0.05 / 15 * 0.99
     assert alpha_by_worth((0.3,), 0.02) == pytest.approx((0.02,))
