@@ -164,7 +164,7 @@ class Bench:
         alone = {}
         for fix in (*tried, *others):
             asked = replace(how, fixes=(fix.id,))
-            verdicts, _ = self._tried(one, asked, replace(plan, fixes=(fix,), worth=()), launches)
+            verdicts, _ = self._tried(one, asked, replace(plan, fixes=(fix,), worth=(), asked=True), launches)
             alone[fix.id] = verdicts[0][1]
         onset = min((onset_of(one.run, plateau) for plateau in one.plateaus), default=1.0)
         return {
