@@ -154,7 +154,7 @@ class Bench:
         if not logdir.exists():
             subprocess.run(self.pair.command(logdir), check=True, capture_output=True)
         one = analyze([logdir], rules=self.rules).runs[0]
-        how = Verification(script=self.pair.command(logdir), seeds=SEEDS)
+        how = Verification(script=self.pair.command(logdir))
         plan = plan_of(one, how, self.rules)
         launches = self._launches(one, plan, how)
         as_user, cost = self._tried(one, how, plan, launches)

@@ -50,9 +50,9 @@ def _knobs(context: click.Context, _parameter: click.Parameter, wanted: bool) ->
 @click.argument("run", metavar="RUN")
 @click.argument("script", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 @click.option(
-    "--fix", "fixes", multiple=True, metavar="ID", help="Try this fix; repeatable. Default: those named."
+    "--fix", "fixes", multiple=True, metavar="ID", help="Try this fix; repeatable. Default: by the causes."
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, help="Seeds of each arm at most. Default: 3.")
+@click.option("--seeds", type=click.IntRange(1), default=5, help="Seeds of each arm at most. Default: 5.")
 @click.option("--budget", metavar="SHARE", help="Share of the original run an arm trains, as 20%.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs an arm trains, instead of --budget.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Minutes an arm trains, likewise.")

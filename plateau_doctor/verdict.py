@@ -4,8 +4,8 @@ The effect of a fix is ln(control / treated) of the held-out loss, or points of 
 
 The interval is a moderated t (Smyth 2004, doi:10.2202/1544-6115.1027): the variance of few seeds is shrunk toward a
 prior, whose degrees of freedom and variance `benchmarks/seed_variance.py` measures on the corpus. Its error is spent
-over looks by the power family of Kim and DeMets (1987, doi:10.1093/biomet/74.1.149), the share of the seeds to the
-third, in increments that hold by the union bound whatever the looks have in common; and over the fixes by weighted
+over looks by the power family of Kim and DeMets (1987, doi:10.1093/biomet/74.1.149), a quarter of it at the first, in
+increments that hold by the union bound whatever the looks have in common; and over the fixes by weighted
 Bonferroni: falling weights in the order in which they were asked for (the fallback procedure of Wiens 2003,
 doi:10.1002/pst.64), or a fifth of it in equal parts and the rest by the square of what speaks for each. So it does not
 matter which of them are followed up, nor in which order. What speaks for a fix is taken from the log and from the
@@ -43,7 +43,7 @@ Kind = Literal["confirmed", "refuted", "inconclusive", "failed"]
 
 ALPHA = 0.05  # of all looks and all fixes together, half of it on either side
 FEWEST = 2  # pairs without which nothing is known of the spread
-POWER = 3  # of the share of the seeds
+FIRST_LOOK = 0.25  # share of the error of a fix that its first look may spend, where others may follow
 EQUAL = 0.2  # of the error that fixes share in equal parts
 LEAST_LOSS = 1e-8  # a loss that is smaller counts as this
 
@@ -177,12 +177,13 @@ def interval(deltas: np.ndarray, measure: Measure, alpha: float) -> Interval:
 def alpha_of_look(seeds: int, planned: int, alpha: float) -> float:
     """Return the two-sided error that the look after `seeds` of the `planned` seeds may spend; none before two.
 
-    The looks of one fix together spend `alpha`: its share until then is that of the seeds, to the third.
+    The looks of one fix together spend `alpha`: until each, a power of the share of the seeds.
     """
     if seeds < FEWEST:
         return 0.0
-    before = _spent((seeds - 1) / planned, alpha) if seeds > FEWEST else 0.0
-    return _spent(min(1.0, seeds / planned), alpha) - before
+    power = math.log(FIRST_LOOK) / math.log(FEWEST / planned) if planned > FEWEST else 1.0
+    before = ((seeds - 1) / planned) ** power if seeds > FEWEST else 0.0
+    return float(alpha * (min(1.0, seeds / planned) ** power - before))
 
 
 def alpha_of_fix(rank: int, fixes: int, alpha: float = ALPHA) -> float:
@@ -194,10 +195,6 @@ def alpha_by_worth(worth: Sequence[float], alpha: float) -> tuple[float, ...]:
     """Return the error that each fix may spend: a fifth of it in equal parts, the rest by the square of its worth."""
     whole = math.fsum(one * one for one in worth)
     return tuple(alpha * (EQUAL / len(worth) + (1 - EQUAL) * one * one / whole) for one in worth)
-
-
-def _spent(share: float, alpha: float) -> float:
-    return alpha * share**POWER
 
 
 def _kind(found: Interval, measure: Measure) -> tuple[Kind, str]:

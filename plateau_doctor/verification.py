@@ -22,7 +22,7 @@ from plateau_doctor.trials.environment import environment
 from plateau_doctor.trials.journal import digest, opened
 from plateau_doctor.trials.launch import Launch, told_where
 from plateau_doctor.trials.length import length_of
-from plateau_doctor.trials.plan import MOST_FIXES, Asked, Plan, budget_of, fixes_to_try
+from plateau_doctor.trials.plan import Asked, Plan, budget_of, fixes_to_try, most_fixes
 from plateau_doctor.trials.protocol import Protocol
 from plateau_doctor.trials.suspects import suspects_of
 from plateau_doctor.trials.trial import Arm, Trainer, Trial
@@ -31,7 +31,7 @@ from plateau_doctor.verdict import Verdict
 
 __all__ = ["Verification", "carried_out", "chosen_run", "folder_of", "plan_of", "protocol_of", "verify"]
 
-SEEDS = 3
+SEEDS = 5
 UNJUDGED = ("too_short", "not_a_training_run")  # states of which no cause is told, whatever a control records
 LARGEST_SCRIPT = 1_000_000  # bytes
 SLOWEST, LEAST_TIMEOUT = (
@@ -222,7 +222,7 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
         how.seeds,
         budget,
         untestable,
-        len(kept) if how.fixes else MOST_FIXES,
+        len(kept) if how.fixes else most_fixes(budget.share),
         tuple(worth[i] for i in kept) if worth else (),
         asked=bool(how.fixes),
     )

@@ -135,7 +135,7 @@ def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     lines = [
         f"run      {one.run.name}",
         f"arms     {', '.join(['control', *names[: plan.most]])}",
-        f"seeds    {plan.seeds} each, {counted(arms, 'arm')} at most; fewer where a verdict is clear sooner",
+        f"seeds    up to {plan.seeds} each, {counted(arms, 'arm')} at most; fewer where a verdict is clear sooner",
         f"budget   {cap or 'unknown'} an arm: {plan.budget.says}",
         "schedule a schedule of the script's own that follows its number of epochs ends with the budget",
         f"minutes  {'unknown: the log holds no wall times' if seconds is None else _minutes(seconds, arms)}",

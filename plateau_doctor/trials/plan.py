@@ -13,11 +13,14 @@ from plateau_doctor.run import Run
 from plateau_doctor.trials.length import Length, length_of, onset_of, turn_of
 from plateau_doctor.trials.suspects import Suspect
 
-__all__ = ["Asked", "Budget", "Plan", "budget_of", "fixes_to_try"]
+__all__ = ["Asked", "Budget", "Plan", "budget_of", "fixes_to_try", "most_fixes"]
 
 SHARE = 0.2  # of the original run, where the trouble does not begin later
 HORIZON = 1 / 8  # of the original run, which a plateau must last to be one (see plateau.py)
-MOST_FIXES = 6  # that are tried, without --fix
+MOST_FIXES, FEWEST_FIXES = 6, 3  # that are tried, without --fix
+SCREENING = (
+    2.0  # original runs that the first seeds of the fixes may take together, where they are more than few
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ def fixes_to_try(
         if name in told and name in fixes and fixes[name].change is None
     }
     return tuple(testable), () if asked else tuple(worth[fix.id] for fix in testable), why
+
+
+def most_fixes(share: float | None) -> int:
+    """Return how many fixes are tried at most, where an arm takes this share of the original run."""
+    return max(FEWEST_FIXES, min(MOST_FIXES, int(SCREENING / share))) if share else MOST_FIXES
 
 
 def budget_of(run: Run, trouble: Plateau | None, asked: Asked) -> Budget:
