@@ -9,6 +9,9 @@
   By the labels (`benchmarks/corpus.py`) that helped, or it did not; the undecided are left out. The truth was made of
   the same seeds and at full length: this measures what three seeds can tell, not what a short trial can.
 
+- More seeds: the same, control and arm drawn anew from log-normal distributions of their means and spreads, three seeds
+  or five; alone, or behind three fixes that change nothing.
+
 Prints counts and Wilson's 95 % intervals.
 """
 
@@ -30,13 +33,13 @@ from plateau_doctor.trials.protocol import Protocol
 from plateau_doctor.trials.replay import replayed
 from plateau_doctor.verdict import Verdict
 
-SEEDS = 3
+SEEDS, MORE = 3, 5
 KINDS = ("confirmed", "refuted", "inconclusive")
 BUDGET = Budget(None, 1, 1.0, None, "the whole of the recorded training")
 
 
 def verdicts_on(
-    control: Sequence[float], treated: Sequence[Sequence[float]], screened: bool = False
+    control: Sequence[float], treated: Sequence[Sequence[float]], screened: bool = False, seeds: int = SEEDS
 ) -> tuple[Verdict, ...]:
     """Return the verdicts on fixes with these held-out losses, one a seed, tried in their order or screened first."""
     fixes = tuple(
@@ -45,7 +48,7 @@ def verdicts_on(
     recorded: dict[str | None, list[Outcome]] = {None: _outcomes(control)}
     recorded |= {fix.id: _outcomes(losses) for fix, losses in zip(fixes, treated, strict=True)}
     worth = tuple(1 / (i + 1) for i in range(len(fixes))) if screened else ()
-    plan = Plan(fixes, SEEDS, BUDGET, worth=worth, asked=not screened)
+    plan = Plan(fixes, seeds, BUDGET, worth=worth, asked=not screened)
     return Protocol(plan, replayed(recorded), Length(steps=1.0), lambda _: None).conduct()[1]
 
 
@@ -65,21 +68,41 @@ def against_itself(draws: int, fixes: int, rng: np.random.Generator, screened: b
     return counted
 
 
+def drawn_anew(seeds: int, before: int, rng: np.random.Generator) -> Counter[str]:
+    """Return the verdicts on every fourth arm that helped, behind so many fixes that change nothing."""
+    counted: Counter[str] = Counter()
+    helpful = [(a, b) for a, b, helped in undone_arms() if helped and min(*a, *b) > 0]
+    for pair in helpful[::4]:
+        same, better = ((np.log(one).mean(), np.std(np.log(one), ddof=1)) for one in pair)
+        arms_of = [np.exp(rng.normal(*of, seeds)) for of in (same, *[same] * before, better)]
+        verdicts = verdicts_on(arms_of[0], arms_of[1:], screened=before > 0, seeds=seeds)
+        kinds = {verdict.fix: verdict.kind for verdict in verdicts}
+        counted[kinds.get(f"fix_{before}", "inconclusive")] += 1
+    return counted
+
+
 def undone(helped: bool) -> tuple[Counter[str], list[float]]:
     """Return the verdicts on causes undone that helped, or that did not, and the arms that each took."""
     counted: Counter[str] = Counter()
     cost = []
+    for control, treated, did in undone_arms():
+        if did == helped:
+            (verdict,) = verdicts_on(list(control), [list(treated)])
+            counted[verdict.kind] += 1
+            cost.append(verdict.cost or 0.0)
+    return counted, cost
+
+
+def undone_arms() -> Iterable[tuple[Sequence[float], Sequence[float], bool]]:
+    """Yield the losses of control and arm of each cause that was undone, and whether it helped, by the labels."""
     for row in rows():
         labels = {label.partition(":")[0] for label in row["labels"].split()}
         undecided = {label.partition(":")[0] for label in row["undecided"].split()}
         losses = arms(row, "loss")
         for cause, treated in losses.items():
             causes = set(cause.split("+"))  # some were undone together
-            if cause and not causes & undecided and bool(causes & labels) == helped:
-                (verdict,) = verdicts_on(list(losses[""]), [list(treated)])
-                counted[verdict.kind] += 1
-                cost.append(verdict.cost or 0.0)
-    return counted, cost
+            if cause and not causes & undecided:
+                yield losses[""], treated, bool(causes & labels)
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
@@ -111,6 +134,9 @@ def table(replays: int, seed: int) -> Iterable[str]:
         counted, cost = undone(helped)
         yield line(name, counted)
         yield f"    arms of full length to a verdict: median {np.median(cost):.0f}, mean {np.mean(cost):.1f}"
+    for seeds in (SEEDS, MORE):
+        for before, name in ((0, "drawn anew"), (3, "drawn anew, behind three")):
+            yield line(f"{name}, {seeds} seeds", drawn_anew(seeds, before, rng))
 
 
 def main() -> None:
