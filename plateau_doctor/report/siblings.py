@@ -12,14 +12,21 @@ if TYPE_CHECKING:
     from plateau_doctor.siblings import Family, Separation
     from plateau_doctor.summary import Summary
 
-__all__ = ["families_say"]
+__all__ = ["families_say", "first_families_say"]
 
-MOST_NAMED = 3
+MOST_NAMED, MOST_FAMILIES = 3, 12
 
 
 def families_say(examination: Examination) -> tuple[str, ...]:
     """Return a line for each family in which a run is stuck, in the order of the runs."""
     return tuple(f"{_who(family)}: {said}" for family in examination.families if (said := _said(family)))
+
+
+def first_families_say(examination: Examination) -> list[str]:
+    """Return the first dozen of these lines, and how many groups are left."""
+    said = families_say(examination)
+    more = len(said) - MOST_FAMILIES
+    return [*said[:MOST_FAMILIES], *([f"{counted(more, 'more group')} of siblings"] if more > 0 else [])]
 
 
 def _said(family: Family) -> str:

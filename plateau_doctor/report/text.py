@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plateau_doctor.letters import uncommanded, visible
-from plateau_doctor.report.siblings import families_say
+from plateau_doctor.report.many import apart
+from plateau_doctor.report.siblings import first_families_say
 from plateau_doctor.report.trials import arms_table, control_says, silence_says, verdict_says
 from plateau_doctor.report.words import (
     BLIND,
@@ -43,7 +44,7 @@ __all__ = ["FRAMEWORKS", "Page", "concise", "full"]
 FRAMEWORKS = {"keras": "Keras", "torch": "PyTorch"}
 MOST_ASKED, MOST_EXPLAINED = 3, 2  # logs to add, told with the line that logs them
 MOST_SIGNS = {"for": 5, "against": 2}  # the heaviest
-MOST_PROBLEMS = MOST_FAMILIES = 12
+MOST_PROBLEMS = 12
 NARROWEST = 40
 _SGR = {
     "bold": "1",
@@ -91,10 +92,16 @@ class Page:
 
 
 def full(examination: Examination, *, color: bool = False, plain: bool = False, width: int = 80) -> str:
-    """Return the whole story of every run, and a line of counts at the end."""
+    """Return the whole story of a few runs, or of the gravest of many, and a line of counts at the end."""
     page = Page(width, color, plain)
-    blocks = [_run(one, examination, page) for one in examination.runs]
-    siblings = _siblings(examination)
+    told, further, left = apart(examination.runs)
+    blocks = [_run(one, examination, page) for one in told]
+    if further:
+        lines = [line for one in further for line in _further(one, page)]
+        blocks.append([page.paint("Further", "bold"), *lines])
+    if left:
+        blocks.append(page.wrap(f"… and {left}; --format concise has a line for each, --html a page", 0))
+    siblings = first_families_say(examination)
     if siblings:
         lines = [line for said in siblings for line in page.wrap(said, 4, "  =")]
         blocks.insert(0, [page.paint("Siblings", "bold"), *lines])
@@ -110,17 +117,16 @@ def concise(examination: Examination, *, color: bool = False, plain: bool = Fals
     None of them is wrapped.
     """
     page = Page(width, color, plain)
-    lines = [page.paint(visible(said)) for said in _siblings(examination)]
+    lines = [page.paint(visible(said)) for said in first_families_say(examination)]
     for one in examination.runs:
         lines.append(_line(one, page))
         lines += [page.paint(f"  {visible(verdict_says(verdict))}") for verdict in one.verdicts]
     return uncommanded("\n".join([*lines, page.paint(summary(examination))]) + "\n")
 
 
-def _siblings(examination: Examination) -> list[str]:
-    said = families_say(examination)
-    more = len(said) - MOST_FAMILIES
-    return [*said[:MOST_FAMILIES], *([f"{counted(more, 'more group')} of siblings"] if more > 0 else [])]
+def _further(one: RunExamination, page: Page) -> list[str]:
+    kind = standing(one)
+    return page.wrap(_line(one, Page(plain=page.plain)), 4, f"  {_MARKS[kind]}", kind)
 
 
 def _line(one: RunExamination, page: Page) -> str:

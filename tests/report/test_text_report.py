@@ -193,3 +193,26 @@ def test_an_analysis_of_nothing_is_said_and_not_empty():
 def test_an_unknown_format_names_the_known_ones():
     with pytest.raises(ValueError, match="there are full, concise, json, jsonl, markdown"):
         render(samples.examination(), "pdf")
+
+
+def test_of_many_runs_the_gravest_are_told_in_full_and_the_sound_ones_counted():
+    few = [samples.healthy(f"digits/sound-{i}") for i in range(11)] + [samples.stuck()]
+    text = render(samples.examination(*few), "full")
+    assert text.count("digits/sound-") == 11
+    assert "--format concise" not in text
+
+    sure = [samples.diagnosis(probability=0.6 + i / 100, calibrated=True) for i in range(8)]
+    sick = [samples.stuck(f"digits/sick-{i}", diagnoses=(one,)) for i, one in enumerate(sure)]
+    many = [*few[:11], *sick, samples.unknown("digits/unknown")]
+    lines = render(samples.examination(*many), "full").splitlines()
+    titles = [line for line in lines if re.match(r"[✗?✓·] ", line)]
+    assert [re.search(r"sick-(\d)", line).group(1) for line in titles] == list("765432")
+    at = lines.index("Further")
+    further = lines[at + 1 : lines.index("", at)]
+    assert [line.split()[1].strip(":") for line in further if line.startswith(("  ✗", "  ?"))] == [
+        "digits/sick-1", "digits/sick-0", "digits/unknown"
+    ]  # fmt: skip
+    assert max(map(len, further)) <= 80
+    assert "… and 11 fine; --format concise has a line for each, --html a page" in lines
+    assert any(line.startswith("20 runs: 11 fine, 8 sick, 1 undetermined") for line in lines)
+    assert not any("sound" in line for line in lines)
