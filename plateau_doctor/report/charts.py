@@ -145,10 +145,11 @@ def _curve_chart(
         *marks.restarts(logged, list(curves.values()), axis),
         *marks.steps_of_rate(rate, axis),
     ]
+    bands, flat = _bands(curves, plateaus, axis)
     drawing = Drawing(
         axis=axis,
         strokes=(*(_behind(s, t) for s, t in zip(raw, trends, strict=True)), *(t[0] for t in trends if t)),
-        bands=tuple(_bands(curves, plateaus, axis)),
+        bands=tuple(bands),
         lost=tuple(x for curve in curves.values() for x in _lost_at(logged, curve, axis)),
         log=title == "Loss" and _spans_decades(list(curves.values())),
         strip=_corners(_stroke(rate, axis, "rate")) if rate else None,
@@ -157,7 +158,8 @@ def _curve_chart(
     )
     of_rate = [Key("learning rate, below", "rate", rate.tag)] if rate else []
     drawn, points = sum(len(s.x) for s in raw), sum(len(curve.values) for curve in curves.values())
-    said = _curve_notes(curves, drawing, [t[1] for t in trends if t])
+    said = [f"shaded: {looks[flat][0]} is flat"] if flat is not None and bands else []
+    said += _curve_notes(curves, drawing, [t[1] for t in trends if t])
     said += [f"{drawn:,} of {points:,} points drawn"] if drawn < points else []
     return Chart(
         title,
@@ -230,15 +232,17 @@ def _thinned(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(thinner().downsample(x, y, n_out=MOST_POINTS), dtype=np.int64)
 
 
-def _bands(curves: Mapping[str, Curve], plateaus: Sequence[Plateau], axis: str) -> list[Band]:
-    """Return the flat stretches of the first curve that has any, the last ones where there are many."""
+def _bands(
+    curves: Mapping[str, Curve], plateaus: Sequence[Plateau], axis: str
+) -> tuple[list[Band], str | None]:
+    """Return the flat stretches of the first curve that has any, the last ones of many, and its role."""
     for role, curve in curves.items():
         flat = [p for p in plateaus if p.series == role and p.tag == curve.tag and math.isfinite(p.level)]
         if flat:
             x = curve.epochs if axis == "epoch" else curve.steps
             ends = [np.interp((p.start_step, p.end_step), curve.steps, x) for p in flat[-MOST_BANDS:]]
-            return [Band(float(start), float(end)) for start, end in ends if math.isfinite(end - start)]
-    return []
+            return [Band(float(start), float(end)) for start, end in ends if math.isfinite(end - start)], role
+    return [], None
 
 
 def _lost_at(logged: Logged, curve: Curve, axis: str) -> list[float]:
@@ -274,7 +278,6 @@ def _words(title: str, curves: Mapping[str, Curve], drawing: Drawing) -> str:
 
 def _curve_notes(curves: Mapping[str, Curve], drawing: Drawing, windows: Sequence[int]) -> list[str]:
     notes = ["log scale"] if drawing.log else []
-    notes += ["shaded: flat"] if drawing.bands else []
     notes += marks.says(drawing.marks, drawing.axis)
     notes += [f"faint: as logged; strong: median of {max(windows):,} points"] if windows else []
     for curve in curves.values():

@@ -464,3 +464,8 @@ def test_a_cause_that_is_surer_and_explains_less_says_so():
 )
 def test_the_list_of_runs_leaves_out_what_all_their_names_share(names: list[str], labels: list[str]):
     assert words.run_labels(names) == labels
+
+
+def test_what_is_shaded_is_said_of_the_curve_that_is_flat():
+    page = render(samples.examination(samples.stuck()), "html")
+    assert "shaded: training is flat" in page
