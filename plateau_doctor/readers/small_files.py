@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +14,7 @@ from plateau_doctor.readers.bulk.frames import followed
 from plateau_doctor.readers.bulk.usual import taken_at_once
 from plateau_doctor.readers.event_file import EventFile, Reading, read_event_file
 from plateau_doctor.readers.framing import HEAD, TAIL
+from plateau_doctor.readers.openings import beginning
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem
 
@@ -32,7 +32,7 @@ def read_event_files(paths: Sequence[Path]) -> Iterator[Found]:
     size = 0
     for path in paths:
         try:
-            content, length = _begun(path)
+            content, length = beginning(path, len(POINTER), SMALL)
         except OSError as error:
             alone: Found | None = error
         else:
@@ -47,13 +47,6 @@ def read_event_files(paths: Sequence[Path]) -> Iterator[Found]:
         if alone is not None:
             yield alone
     yield from _together(waiting)
-
-
-def _begun(path: Path) -> tuple[bytes, int]:
-    """Return a small file, or the beginning of another, and its size."""
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        return file.read(size if size <= SMALL else len(POINTER)), size
 
 
 def refusal(path: Path, head: bytes) -> Problem | None:

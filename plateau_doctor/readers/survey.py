@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from plateau_doctor.readers.homes import home_of
+from plateau_doctor.readers.openings import beginning
 from plateau_doctor.readers.texts import compression
 from plateau_doctor.run import Problem, Run
 
@@ -77,8 +78,7 @@ def head_of(file: Path) -> bytes:
     Raises:
         OSError: It cannot be read.
     """
-    with file.open("rb", buffering=0) as stream:
-        return stream.read(HEAD)
+    return beginning(file, HEAD)[0]
 
 
 def surveyed(place: Path, head_of: Callable[[Path], bytes] = head_of) -> Survey:
