@@ -7,6 +7,7 @@ Class weights trade common classes for rare ones: they are judged by macro recal
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class Scores:
 def comparable(change: Change, control: Sequence[Trial], treated: Sequence[Trial]) -> Scores | str:
     """Return the scores of arms of the same seeds on a scale that the change does not touch, or why there is none.
 
-    An arm that went to NaN is worth an untrained net: the worst score that any arm logged.
+    An arm that went to NaN is worth an untrained net.
     """
     arms = [*control, *treated]
     touched = bool(OF_LOSS & set(knobs_of(change))) and not all(one.original for one in arms)
@@ -56,23 +57,27 @@ def comparable(change: Change, control: Sequence[Trial], treated: Sequence[Trial
 
 
 def _by_loss(control: Sequence[Trial], treated: Sequence[Trial]) -> Scores | str:
-    worst = [level for one in (*control, *treated) if (level := _highest_loss(one)) is not None]
-    if not worst:
+    lost = _untrained((*control, *treated))
+    if lost is None:
         return "every arm went to NaN"
 
     def of(one: Trial) -> float:
-        return one.loss if one.loss is not None and math.isfinite(one.loss) else max(worst)
+        return one.loss if one.loss is not None and math.isfinite(one.loss) else lost
 
     return Scores(
         tuple(Pair(of(a), of(b)) for a, b in zip(control, treated, strict=True)), LOSS, "held-out loss"
     )
 
 
-def _highest_loss(one: Trial) -> float | None:
-    """Return the highest finite held-out loss of an arm: that of a net which has not learned."""
-    curve = curve_of(one.run, "val_loss") if one.run is not None else None
-    levels = [float(curve.values.max())] if curve is not None and len(curve.values) else []
-    levels += [one.loss] if one.loss is not None and math.isfinite(one.loss) else []
+def _untrained(arms: Sequence[Trial]) -> float | None:
+    """Return the loss of a net that has not learned: the worst that an arm ended with, or the usual first loss.
+
+    Not the highest that was logged: a loss on its way to NaN has no bounds, and one such arm would drown the others.
+    """
+    ends = [one.loss for one in arms if one.loss is not None and math.isfinite(one.loss)]
+    curves = [curve_of(one.run, "val_loss") for one in arms if one.run is not None]
+    first = [float(curve.values[0]) for curve in curves if curve is not None and len(curve.values)]
+    levels = [*ends, *([statistics.median(first)] if first else [])]
     return max(levels, default=None)
 
 

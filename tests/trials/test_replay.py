@@ -169,6 +169,22 @@ def test_an_arm_that_goes_to_nan_is_worth_an_untrained_net() -> None:
     assert verdict.kind == "refuted"
 
 
+def test_an_arm_that_leaps_before_it_goes_to_nan_does_not_drown_the_others() -> None:
+    control = [run(1.0, seed) for seed in range(5)]
+    rows = control[3].scalars
+    held_out = rows.index[rows["role"] == "val_loss"]
+    rows.loc[held_out[-9:-5], "value"] = 1e12
+    rows.loc[held_out[-5:], "value"] = float("nan")
+    arms: dict[str | None, list[Run | Outcome]] = {
+        None: [control[0], control[3], *control[1:3]],
+        "lower_lr": [run(0.3, 9 + seed) for seed in range(4)],
+    }
+    (verdict,) = conducted(arms, seeds=4)[1]
+    assert verdict.kind == "confirmed"
+    assert verdict.gain is not None
+    assert 1 < verdict.gain < 2
+
+
 def test_a_change_of_the_loss_is_judged_by_a_metric_unless_the_original_loss_was_scored() -> None:
     metrics = [{"val_accuracy": 0.7 + 0.001 * i} for i in range(3)]
     original = {None: outcomes(1.0, 1.1, 0.9), "label_smoothing": outcomes(0.3, 0.31, 0.3)}
