@@ -230,23 +230,22 @@ class Bench:
 
     def _gain(self, fix: Fix, launch: Launch) -> list[float] | str:
         """Return mean effect and its standard error at full length, over the threshold; a word where it failed."""
-        change = fix.change or Change()
-        gain: list[float] | str = "not trained"
-        for seeds in (SEEDS, MORE):
-            control = self._full(launch, [Arm(None, Change(), UNSEEN + i) for i in range(seeds)])
-            treated = self._full(launch, [Arm(fix.id, change, UNSEEN + i) for i in range(seeds)])
-            gain = gained(change, control, treated)
-            if isinstance(gain, str) or helps(gain) is not None:
-                break
-        return gain
+        return self._compared(fix.change or Change(), fix.id, launch, launch)
 
     def _undone(self, launch: Launch) -> list[float] | str:
         """Return the same of the script without its sickness."""
         sound = replace(launch, command=lambda _: self.pair.command(self.folder / "run", "none"))
-        control = self._full(launch, [Arm(None, Change(), UNSEEN + i) for i in range(SEEDS)])
-        return gained(
-            Change(), control, self._full(sound, [Arm("undone", Change(), UNSEEN + i) for i in range(SEEDS)])
-        )
+        return self._compared(Change(), "undone", launch, sound)
+
+    def _compared(self, change: Change, name: str, launch: Launch, other: Launch) -> list[float] | str:
+        gain: list[float] | str = "not trained"
+        for seeds in (SEEDS, MORE):
+            control = self._full(launch, [Arm(None, Change(), UNSEEN + i) for i in range(seeds)])
+            treated = self._full(other, [Arm(name, change, UNSEEN + i) for i in range(seeds)])
+            gain = gained(change, control, treated)
+            if isinstance(gain, str) or helps(gain) is not None:
+                break
+        return gain
 
 
 def gained(change: Change, control: Sequence[Trial], treated: Sequence[Trial]) -> list[float] | str:
