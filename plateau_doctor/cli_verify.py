@@ -50,7 +50,11 @@ def _knobs(context: click.Context, _parameter: click.Parameter, wanted: bool) ->
 @click.argument("run", metavar="RUN")
 @click.argument("script", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 @click.option(
-    "--fix", "fixes", multiple=True, metavar="ID", help="Try this fix; repeatable. Default: by the causes."
+    "--fix",
+    "fixes",
+    multiple=True,
+    metavar="ID",
+    help="Try this fix; repeatable. Default: by the causes, and the first control.",
 )
 @click.option("--seeds", type=click.IntRange(1), default=5, help="Seeds of each arm at most. Default: 5.")
 @click.option("--budget", metavar="SHARE", help="Share of the original run an arm trains, as 20%.")
