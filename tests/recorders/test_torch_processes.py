@@ -46,7 +46,8 @@ def trained(recorded):
         recorder.close()
     return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in net.parameters())).hexdigest()
 
-print(trained(True), trained(False))
+print(trained(True), trained(False), flush=True)
+torch.distributed.barrier()  # one that leaves while the other still waits can bring it down
 torch.distributed.destroy_process_group()
 """
 

@@ -77,11 +77,11 @@ def test_an_arm_whose_knob_cannot_be_turned_ends_at_its_first_step(tmp_path: Pat
     folder = tmp_path / "work"
     folder.mkdir()
     (folder / "train.py").write_text(SCRIPT)
-    change = {"learning_rate_scale": 0.1, "width_scale": 2.0}
+    change = {"learning_rate_scale": 0.1, "skip_connections": True}
     ran, outcome = trial(folder, "train.py", "--epochs", "4", change=change)
     assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
     assert (outcome.ended, outcome.steps) == ("not testable", 0)
-    assert "code of the model" in outcome.not_testable["width_scale"]
+    assert "code of the model" in outcome.not_testable["skip_connections"]
 
 
 def test_an_arm_is_capped_over_both_phases_with_its_rates_scaled_and_its_seeds_offset(tmp_path: Path) -> None:
