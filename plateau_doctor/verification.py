@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from plateau_doctor.trials.environment import environment
 from plateau_doctor.trials.journal import digest, opened
 from plateau_doctor.trials.launch import Launch, told_where
 from plateau_doctor.trials.length import length_of
-from plateau_doctor.trials.plan import Asked, Plan, budget_of, fixes_to_try, most_fixes
+from plateau_doctor.trials.plan import Asked, Budget, Plan, budget_of, fixes_to_try, most_fixes
 from plateau_doctor.trials.protocol import Protocol
 from plateau_doctor.trials.suspects import suspects_of
 from plateau_doctor.trials.trial import Arm, Trainer, Trial
@@ -211,7 +211,7 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
     if base is not None:
         reasons = {fix.id: base.untestable(fix.change) for fix in fixes if fix.change is not None}
         untestable |= {name: why for name, why in reasons.items() if why}
-    budget = budget_of(one.run, _plateau(one), how.asked)
+    budget = _budget(one, how.asked)
     if base is not None and "epochs" not in base.names:
         budget = replace(budget, epochs=None)
     elif budget.epochs is not None:  # steps would cut an epoch before its evaluation
@@ -251,9 +251,17 @@ def _template(one: RunExamination, how: Verification) -> Template | None:
     return template(how.command, settings_of(one.run, how.settings)) if how.command else None
 
 
-def _plateau(one: RunExamination) -> Plateau | None:
-    """Return the flat stretch that a stuck run ends in."""
-    if one.state not in WORRIED:
+def _budget(one: RunExamination, asked: Asked) -> Budget:
+    """Return how long each arm trains: until the trouble shows, of a converged run its level and its rise."""
+    if one.state in WORRIED:
+        return budget_of(one.run, _plateau(one), asked)
+    either = (budget_of(one.run, trouble, asked) for trouble in (None, _plateau(one, ("converged",))))
+    return max(either, key=lambda budget: budget.share or 0.0)
+
+
+def _plateau(one: RunExamination, states: Collection[str] = WORRIED) -> Plateau | None:
+    """Return the flat stretch that a run in one of these states ends in, by default a stuck one."""
+    if one.state not in states:
         return None
     return next((plateau for plateau in reversed(one.plateaus) if plateau.tag == one.primary), None)
 

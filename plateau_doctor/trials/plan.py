@@ -126,7 +126,8 @@ def budget_of(run: Run, trouble: Plateau | None, asked: Asked) -> Budget:
     """Return how long each arm trains.
 
     By itself that is a fifth of the original run, or until one horizon after the onset of its trouble where that is
-    later: of its plateau, else of the rise of its validation loss, a quarter of which is to be seen.
+    later: of the plateau it ends in, or where it ends in none, of the rise of its validation loss, a quarter of which
+    is to be seen.
 
     Raises:
         UsageError: The log does not tell what the budget is a share of.

@@ -1,5 +1,6 @@
 """What is going to be trained: the likeliest fixes, and a budget that reaches the trouble."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,18 @@ def test_a_log_that_tells_no_length_asks_for_epochs() -> None:
     with pytest.raises(UsageError, match="give --epochs"):
         budget_of(nothing, None, Asked())
     assert budget_of(nothing, None, Asked(epochs=4)).epochs == 4
+
+
+def test_a_converged_run_is_trained_until_its_level_shows() -> None:
+    one = run(1.0)
+    one.scalars["value"] -= (one.scalars["step"].clip(upper=30) - 30) * 0.08 + 0.9
+    found = replace(examination.examine(one, ()), state="converged")
+    late = plan_of(found, Verification(), ()).budget
+    early = plan_of(replace(found, state="improving"), Verification(), ()).budget
+    assert (early.share, early.epochs) == (0.2, 12)
+    assert late.share is not None
+    assert 0.5 < late.share < 0.8
+    assert "its trouble begins at" in late.says
 
 
 def test_a_loss_that_falls_to_its_end_does_not_turn() -> None:
