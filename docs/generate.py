@@ -46,6 +46,7 @@ def readme(text: str) -> str:
         "formats": format_table(),
         "accuracy": accuracy_table(),
         "replayed": replayed_table(),
+        "verified": verified_table(),
     }
     for name, table in tables.items():
         text = re.sub(
@@ -66,6 +67,12 @@ def accuracy_table() -> str:
 def replayed_table() -> str:
     """Return the counts of the newest kept run of benchmarks/trials.py, as it printed them."""
     return "\n".join(["```", *(line.rstrip() for line in newest("trials").splitlines()), "```", ""])
+
+
+def verified_table() -> str:
+    """Return the counts of the newest kept run of benchmarks/verified.py, as it printed them."""
+    lines = newest("verified").split("\n\n")[1].splitlines()
+    return "\n".join(["```", *(line.rstrip() for line in lines), "```", ""])
 
 
 def newest(benchmark: str) -> str:
