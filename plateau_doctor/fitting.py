@@ -33,7 +33,7 @@ Fits = Sequence[HistGradientBoostingClassifier]
 TREES = {"max_iter": 90, "learning_rate": 0.08, "max_leaf_nodes": 16, "min_samples_leaf": 15,
          "l2_regularization": 5.0, "max_bins": 64, "early_stopping": False}  # fmt: skip
 # How many fits a level is the mean of, and which share of the facts their nodes may ask: the fewer, the more the fits
-# differ. Measured by folds: poorer logs gain 0.6 % of right first causes by two, rich ones nothing.
+# differ. By the folds of benchmarks/accuracy.py poorer logs gain a little by two, rich ones nothing.
 FITS, ASKED = {"rich": 1}, {"rich": 0.3}
 FITS_OTHERWISE, ASKED_OTHERWISE = 2, 0.15
 LARGEST = 1e9
@@ -44,8 +44,8 @@ LEFT_OUT = frozenset({
     "batches.last_short", "activations.edge", "net.loss", "state.name",
     *(f"{side}_loss.{what}" for side in ("train", "val") for what in ("level", "first", "grain", "flat")),
 })  # fmt: skip
-# three quarters of how these vary is between the step-wise, epoch-wise, thinned and resumed logs of one run; rich logs
-# tell enough else
+# these tell more of how a run was logged, step by step, by epochs, thinned or resumed, than of the run; rich logs tell
+# enough else
 UNSTEADY = frozenset(
     "batches.per_epoch log.restarts log.rewound train_loss.per_epoch train_loss.zeros".split()
 )

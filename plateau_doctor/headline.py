@@ -11,7 +11,7 @@ from plateau_doctor.facts import Facts, Logged, Value
 from plateau_doctor.plateau import Plateau, State, moment
 from plateau_doctor.series import Curve
 
-__all__ = ["WORRIED", "checked", "headline"]
+__all__ = ["LIKELY", "WORRIED", "checked", "headline"]
 
 WORRIED: Collection[State] = ("plateaued", "diverged")
 LIKELY = 0.5  # of a cause that is told without a perhaps

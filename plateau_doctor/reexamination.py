@@ -10,7 +10,7 @@ from plateau_doctor.diagnosis import Diagnosis, rank
 from plateau_doctor.examination import Examination, RunExamination
 from plateau_doctor.facts import Facts
 from plateau_doctor.fix import Fix
-from plateau_doctor.headline import headline
+from plateau_doctor.headline import LIKELY, headline
 from plateau_doctor.rule import Rule
 from plateau_doctor.trials.belief import reordered, updated
 from plateau_doctor.trials.plan import Plan
@@ -19,7 +19,6 @@ from plateau_doctor.trials.trial import Trial
 from plateau_doctor.trials.trouble import silence_of
 from plateau_doctor.verdict import Verdict
 
-LIKELY = 0.5
 __all__ = ["after_control", "nothing_to_try", "with_trials"]
 
 

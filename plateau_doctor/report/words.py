@@ -111,7 +111,7 @@ def _failing(examination: Examination) -> list[str]:
     Trials gate nothing: their verdict is the exit code.
     """
     gate, found = examination.gate, findings_of(examination)
-    if not found or gate.fail_on == "never" or any(one.verdicts for one in examination.runs):
+    if not found or gate.fail_on == "never" or any(one.trials for one in examination.runs):
         return []
     number_of = len({one.run for one in found if one.stops})
     bar = f"--fail-on {gate.fail_on}, --min-confidence {gate.min_confidence}"

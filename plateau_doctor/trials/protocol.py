@@ -38,6 +38,7 @@ __all__ = ["Protocol"]
 
 Seen = Callable[[Trial | Verdict], None]
 CLEAR = 4.0  # thresholds that a first seed gains where its fix is followed up at once
+IN_VAIN = "not reproduced: the control does not show the trouble again"
 SMALL = "its first seed gains less than is worth a change"
 LEFT = "it was left there, since another fix was confirmed"
 UNTOUCHED = Change()
@@ -147,7 +148,8 @@ class _Bench:
         yield from self._followed_up(waiting, confirmed)
         for fix in (fix for fix, _ in to_come if _treated(fix, 0).name in self.trials):
             beside = self.judged(fix, 1, 0.0)  # it was trained beside one that was followed up
-            yield beside if beside.gain is None else replace(beside, why=f"{beside.why}; {LEFT}")
+            why = IN_VAIN if self._in_vain else f"{beside.why}; {LEFT}"
+            yield beside if beside.gain is None else replace(beside, why=why)
 
     def _followed_up(
         self, waiting: Sequence[tuple[Verdict, Fix, float]], confirmed: bool
@@ -159,7 +161,7 @@ class _Bench:
             elif _thresholds(first) < 1:
                 yield replace(first, why=SMALL)
             elif self._in_vain:
-                yield replace(first, why="not reproduced: the control does not show the trouble again")
+                yield replace(first, why=IN_VAIN)
             else:
                 verdict = self._followed(fix, alpha, while_it_gains=True)
                 yield verdict

@@ -13,7 +13,7 @@ from plateau_doctor.trials.order import Outcome
 from plateau_doctor.trials.plan import Asked, Plan, budget_of
 from plateau_doctor.trials.protocol import Protocol
 from plateau_doctor.trials.replay import replayed
-from plateau_doctor.trials.trial import Arm, Trial
+from plateau_doctor.trials.trial import Arm, Trainer, Trial
 from plateau_doctor.trials.trouble import Trouble
 from plateau_doctor.verdict import Verdict, alpha_of_fix, alpha_of_look
 from trials.recordings import run
@@ -24,14 +24,8 @@ LOWER, RAISE, SMOOTH, WEIGHTS = (
 )
 
 
-def conducted(
-    arms: dict[str | None, list[Run | Outcome]],
-    fixes: Sequence[Fix] = (LOWER,),
-    seeds: int = 3,
-    trouble: Trouble | None = None,
-) -> tuple[list[str], list[Verdict]]:
-    """Return the arms trained, in their order, and the verdicts."""
-    original = run(1.8, 99)
+def noted(arms: dict[str | None, list[Run | Outcome]]) -> tuple[list[str], Trainer]:
+    """Return a trainer that answers from recordings, and the list in which it notes each arm."""
     trained: list[str] = []
     answer = replayed(arms)
 
@@ -40,6 +34,18 @@ def conducted(
             trained.append(trial.name)
             yield trial
 
+    return trained, train
+
+
+def conducted(
+    arms: dict[str | None, list[Run | Outcome]],
+    fixes: Sequence[Fix] = (LOWER,),
+    seeds: int = 3,
+    trouble: Trouble | None = None,
+) -> tuple[list[str], list[Verdict]]:
+    """Return the arms trained, in their order, and the verdicts."""
+    original = run(1.8, 99)
+    trained, train = noted(arms)
     plan = Plan(tuple(fixes), seeds, budget_of(original, None, Asked(share=0.2)))
     shown = (trouble or Trouble("improving", None)).shown_by
     _, verdicts = Protocol(plan, train, length_of(original), shown).conduct()
@@ -231,14 +237,7 @@ def screened(
 ) -> tuple[list[str], list[Verdict]]:
     """Return the arms trained, in their order, and the verdicts, where the first control told what fixes are worth."""
     original = run(1.8, 99)
-    trained: list[str] = []
-    answer = replayed(arms)
-
-    def train(wanted: Sequence[Arm]) -> Generator[Trial, None, None]:
-        for trial in answer(wanted):
-            trained.append(trial.name)
-            yield trial
-
+    trained, train = noted(arms)
     budget = budget_of(original, None, Asked(share=0.2))
 
     def revise(control: Trial) -> Plan:
@@ -361,6 +360,11 @@ def test_where_no_control_shows_the_trouble_no_further_fix_is_tried() -> None:
     trained, verdicts = screened(arms, THREE, trouble=trouble)
     assert [one.why.partition(":")[0] for one in verdicts] == ["not reproduced"]
     assert "lower_lr/seed-0" not in trained
+    _, verdicts = screened(arms, THREE, trouble=trouble, at_once=2)
+    assert [(one.fix, one.why.partition(":")[0]) for one in verdicts] == [
+        ("raise_lr", "not reproduced"),
+        ("lower_lr", "not reproduced"),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(5))
