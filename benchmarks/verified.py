@@ -32,8 +32,8 @@ from accuracy import wilson
 from plateau_doctor.examination import RunExamination, analyze, load_fixes, load_rules
 from plateau_doctor.fix import Change, Fix
 from plateau_doctor.letters import UsageError
-from plateau_doctor.reexamination import after_control
 from plateau_doctor.runners.local import Local
+from plateau_doctor.trials.dose import dosed
 from plateau_doctor.trials.environment import environment
 from plateau_doctor.trials.journal import Journal, digest, opened
 from plateau_doctor.trials.launch import Launch
@@ -43,7 +43,7 @@ from plateau_doctor.trials.score import comparable
 from plateau_doctor.trials.suspects import suspects_of
 from plateau_doctor.trials.trial import Arm, Trial
 from plateau_doctor.verdict import effects
-from plateau_doctor.verification import Verification, plan_of, protocol_of
+from plateau_doctor.verification import Verification, plan_of, protocol_of, revised
 
 SCRIPTS = Path(__file__).parent / "scripts"
 NETS = (("digits", "cnn"), ("digits", "cnn_bn"), ("digits", "mlp"), ("tumors", "mlp"), ("waves", "gru"))
@@ -158,11 +158,13 @@ class Bench:
         plan = plan_of(one, how, self.rules)
         launches = self._launches(one, plan, how)
         as_user, cost = self._tried(one, how, plan, launches)
-        again = after_control(one, self.kept[False, Arm(None, Change(), 0).name], self.rules)
+        control = self.kept[False, Arm(None, Change(), 0).name]
+        again, chosen = revised(one, control, how, self.rules, plan)
         tried = tuple(load_fixes()[name] for name, _ in as_user)
-        others = self._others((*plan_of(again, how, self.rules).fixes, *tried))
+        others = self._others((*chosen.fixes, *tried))
+        each = [dosed(fix, control.run) for fix in (*tried, *others)]
         alone = {}
-        for fix in (*tried, *others):
+        for fix in each:
             asked = replace(how, fixes=(fix.id,))
             verdicts, _ = self._tried(one, asked, replace(plan, fixes=(fix,), worth=(), asked=True), launches)
             alone[fix.id] = verdicts[0][1]
@@ -178,7 +180,7 @@ class Bench:
             "as_user": as_user,
             "cost": cost,
             "alone": alone,
-            "gains": {fix.id: self._gain(fix, launches[True]) for fix in (*tried, *others)},
+            "gains": {fix.id: self._gain(fix, launches[True]) for fix in each},
             "undone": self._undone(launches[True]),
         }
 

@@ -56,7 +56,7 @@ def _knobs(context: click.Context, _parameter: click.Parameter, wanted: bool) ->
     metavar="ID",
     help="Try this fix; repeatable. Default: by the causes, and the first control.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=5, help="Seeds of each arm at most. Default: 5.")
+@click.option("--seeds", type=click.IntRange(1), default=8, help="Seeds of each arm at most. Default: 8.")
 @click.option("--budget", metavar="SHARE", help="Share of the original run an arm trains, as 20%.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs an arm trains, instead of --budget.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Minutes an arm trains, likewise.")

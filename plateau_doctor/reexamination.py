@@ -71,7 +71,7 @@ def with_trials(
         silences=silences,
         untested=plan.untestable,
     )
-    fixes: Mapping[str, Fix] = examination.load_fixes()
+    fixes: Mapping[str, Fix] = {**examination.load_fixes(), **{fix.id: fix for fix in plan.fixes}}
     named = {fix for d in after.diagnoses for fix in d.fixes}
     wanted = {*found.fixes, *named, *(verdict.fix for verdict in verdicts)}
     return replace(found, runs=(after,), fixes={name: fixes[name] for name in sorted(wanted)})

@@ -4,8 +4,9 @@ The effect of a fix is ln(control / treated) of the held-out loss, or points of 
 
 The interval is a moderated t (Smyth 2004, doi:10.2202/1544-6115.1027): the variance of few seeds is shrunk toward a
 prior, whose degrees of freedom and variance `benchmarks/seed_variance.py` measures on the corpus. Its error is spent
-over looks by the power family of Kim and DeMets (1987, doi:10.1093/biomet/74.1.149), a quarter of it at the first, in
-increments that hold by the union bound whatever the looks have in common; and over the fixes by weighted
+over looks, after 2, 3, 5 and 8 seeds, by the power family of Kim and DeMets (1987, doi:10.1093/biomet/74.1.149), a
+quarter of it at the first, in increments that hold by the union bound whatever the looks have in common; and over the
+fixes by weighted
 Bonferroni: falling weights in the order in which they were asked for (the fallback procedure of Wiens 2003,
 doi:10.1002/pst.64), or a fifth of it in equal parts and the rest by the square of what speaks for each. So it does not
 matter which of them are followed up, nor in which order. What speaks for a fix is taken from the log and from the
@@ -37,6 +38,7 @@ __all__ = [
     "effects",
     "interval",
     "judge",
+    "looks_of",
 ]
 
 Kind = Literal["confirmed", "refuted", "inconclusive", "failed"]
@@ -174,6 +176,15 @@ def interval(deltas: np.ndarray, measure: Measure, alpha: float) -> Interval:
     return Interval(estimate, estimate - half, estimate + half)
 
 
+def looks_of(planned: int) -> tuple[int, ...]:
+    """Return after how many seeds a fix is judged: 2, 3, 5, 8 and so on, up to those that are planned."""
+    looks = [min(FEWEST, planned)]
+    step = 1
+    while looks[-1] < planned:
+        looks, step = [*looks, min(planned, looks[-1] + step)], looks[-1]
+    return tuple(looks)
+
+
 def alpha_of_look(seeds: int, planned: int, alpha: float) -> float:
     """Return the two-sided error that the look after `seeds` of the `planned` seeds may spend; none before two.
 
@@ -182,8 +193,8 @@ def alpha_of_look(seeds: int, planned: int, alpha: float) -> float:
     if seeds < FEWEST:
         return 0.0
     power = math.log(FIRST_LOOK) / math.log(FEWEST / planned) if planned > FEWEST else 1.0
-    before = ((seeds - 1) / planned) ** power if seeds > FEWEST else 0.0
-    return float(alpha * (min(1.0, seeds / planned) ** power - before))
+    last = max((look for look in looks_of(planned) if look < seeds), default=0)
+    return float(alpha * (min(1.0, seeds / planned) ** power - (last / planned) ** power))
 
 
 def alpha_of_fix(rank: int, fixes: int, alpha: float = ALPHA) -> float:

@@ -18,6 +18,7 @@ from plateau_doctor.runners import Runner
 from plateau_doctor.runners.local import Local
 from plateau_doctor.trials.callable import Train, trained_by
 from plateau_doctor.trials.command import Template, settings_of, template
+from plateau_doctor.trials.dose import dosed
 from plateau_doctor.trials.environment import environment
 from plateau_doctor.trials.journal import digest, opened
 from plateau_doctor.trials.launch import Launch, told_where
@@ -29,9 +30,18 @@ from plateau_doctor.trials.trial import Arm, Trainer, Trial
 from plateau_doctor.trials.trouble import WORRIED, Trouble
 from plateau_doctor.verdict import Verdict
 
-__all__ = ["Verification", "carried_out", "chosen_run", "folder_of", "plan_of", "protocol_of", "verify"]
+__all__ = [
+    "Verification",
+    "carried_out",
+    "chosen_run",
+    "folder_of",
+    "plan_of",
+    "protocol_of",
+    "revised",
+    "verify",
+]
 
-SEEDS = 5
+SEEDS = 8
 UNJUDGED = ("too_short", "not_a_training_run")  # states of which no cause is told, whatever a control records
 LARGEST_SCRIPT = 1_000_000  # bytes
 SLOWEST, LEAST_TIMEOUT = (
@@ -153,8 +163,8 @@ def carried_out(
         trials, verdicts = protocol_of(
             one, how, rules, plan, train, 1 if how.train is not None else runner.slots
         ).conduct(seen)
-    told = after_control(one, trials[0], rules)
-    return with_trials(found, told, plan_of(told, how, rules), trials, verdicts, rules)
+    told, again = revised(one, trials[0], how, rules, plan)
+    return with_trials(found, told, again, trials, verdicts, rules)
 
 
 def protocol_of(
@@ -165,19 +175,29 @@ def protocol_of(
     train: Trainer,
     at_once: int = 1,
 ) -> Protocol:
-    """Return how a plan is carried out; where no fix was asked for, they are chosen by what the control records."""
+    """Return how a plan is carried out; what the control records chooses the fixes, where none was asked for."""
+    scaled = any(fix.change and fix.change.learning_rate_scale for fix in plan.fixes)
 
     def after(control: Trial) -> Plan:
-        return replace(plan_of(after_control(one, control, rules), how, rules), budget=plan.budget)
+        return revised(one, control, how, rules, plan)[1]
 
     return Protocol(
         plan,
         train,
         length_of(one.run),
         _trouble(one, plan).shown_by,
-        None if how.fixes else after,
+        after if scaled or not how.fixes else None,
         at_once,
     )
+
+
+def revised(
+    one: RunExamination, control: Trial, how: Verification, rules: Sequence[Rule], plan: Plan
+) -> tuple[RunExamination, Plan]:
+    """Return what the first control makes of an examination, and of a plan: other fixes, and their dose."""
+    told = after_control(one, control, rules)
+    new = plan if how.fixes else replace(plan_of(told, how, rules), budget=plan.budget)
+    return told, replace(new, fixes=tuple(dosed(fix, control.run) for fix in new.fixes))
 
 
 def chosen_run(found: Examination) -> RunExamination:

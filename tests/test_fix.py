@@ -19,7 +19,7 @@ PROMISED = (
     "larger_batch use_relu_he use_leaky_relu add_batch_norm add_skip_connections reinitialize more_capacity "
     "transfer_learning augment_data class_weights label_smoothing clean_labels normalize_inputs shuffle_data "
     "more_data add_dropout less_dropout add_weight_decay less_weight_decay stop_early match_output_loss unfreeze "
-    "same_preprocessing"
+    "same_preprocessing less_regularization"
 ).split()
 ADVICE_ONLY = {"clean_labels", "more_data", "match_output_loss", "same_preprocessing"}
 EACH = pytest.mark.parametrize("fix", FIXES.values(), ids=list(FIXES))
@@ -260,6 +260,12 @@ def test_dropout_and_decay_are_scaled_from_the_users_own(keras_run: Train, torch
     model = keras_run("less_weight_decay")["model"]
     assert model.optimizer.weight_decay == pytest.approx(0.001)
     assert model.layers[-1].kernel_regularizer.l2 == pytest.approx(0.001)
+    both = keras_run("less_regularization")["model"]
+    assert both.layers[1].rate == pytest.approx(0.08)
+    assert both.optimizer.weight_decay == both.layers[-1].kernel_regularizer.l2 == pytest.approx(0.0001)
+    both = torch_run("less_regularization")
+    assert both["model"][3].p == pytest.approx(0.08)
+    assert both["optimizer"].param_groups[0]["weight_decay"] == pytest.approx(0.0001)
 
 
 def test_decay_leaves_biases_out(keras_run: Train, torch_run: Train) -> None:

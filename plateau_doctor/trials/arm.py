@@ -24,6 +24,9 @@ __all__ = ["LOOKED_FOR", "Arm", "guarded"]
 
 LOOKED_FOR = ("keras.Model.fit", "torch.optim.Optimizer.step", "lightning.Trainer", "transformers.Trainer")
 CLAIM, LOGS = "claim", "logs"
+EITHER = frozenset(
+    {"dropout_scale", "weight_decay_scale"}
+)  # turned together, one that can be turned is enough
 Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 
 
@@ -54,6 +57,7 @@ class Arm:
         self._pid = os.getpid()
         self._first = self._last = 0.0  # seconds of a clock at the first and at the last step
         self._models = 0
+        self._without: dict[str, str] = {}  # knobs of EITHER that cannot be turned, and why
         self.epochs_before = 0
 
     @property
@@ -115,7 +119,13 @@ class Arm:
         self._told = replace(self._told, applied={**self._told.applied, knob: what})
 
     def not_testable(self, knob: str, why: str) -> None:
-        """Take note that a knob cannot be turned in this script."""
+        """Take note that a knob cannot be turned in this script; of `EITHER`, once none of those of the change can."""
+        either = EITHER & self.knobs.keys()
+        if knob in either:
+            self._without[knob] = why
+            if self._without.keys() < either:
+                return
+            why = "; ".join(self._without.values())
         if self._told.not_testable.get(knob) != why:
             self._told = replace(self._told, not_testable={**self._told.not_testable, knob: why})
             self.write()
@@ -172,7 +182,7 @@ class Arm:
             self.tell(ended="script")
         if self._told.held_on:
             for knob in self.knobs:
-                if knob not in {**self._told.applied, **self._told.not_testable}:
+                if knob not in {**self._told.applied, **self._told.not_testable, **self._without}:
                     self.not_testable(knob, "nothing in this script took it")
         self.write()
 

@@ -18,6 +18,7 @@ from plateau_doctor.trials.arm import Arm
 __all__ = ["WEIGHTED", "Layers", "hidden_of", "leaves_of", "replace_by", "statistics_of"]
 
 WEIGHTED = "Dense EinsumDense Conv1D Conv2D Conv3D SeparableConv1D SeparableConv2D".split()
+RECURRENT = "GRU LSTM SimpleRNN".split()  # have a width, too
 ACTIVATIONS = "Activation ReLU LeakyReLU PReLU ELU".split()
 MOTIONS: dict[str, Any] = {
     "flip": lambda layers: layers.RandomFlip("horizontal"),
@@ -80,7 +81,7 @@ class Layers:
                 rate = new if knob == "dropout" else layer.rate * new
                 arm.applied(knob, f"{layer.rate:g} -> {rate:g} in {len(drops)} layers")
                 layer.rate = min(0.95, rate)
-        if change.dropout_scale is not None and not drops:
+        if change.dropout_scale is not None and not any(one.rate for one in drops):
             arm.not_testable("dropout_scale", "the model has no dropout to scale")
         if change.activation is not None:
             self._activate(model, change.activation)
@@ -140,6 +141,7 @@ class _Rebuilding:
         self._keras, self._layers, self._arm, self._change = keras, keras.layers, arm, arm.change
         self._model, self._dropout = model, dropout
         self._hidden = {id(one) for one in hidden_of(model) if type(one).__name__ in WEIGHTED}
+        self._sized = {id(one) for one in hidden_of(model) if type(one).__name__ in (*WEIGHTED, *RECURRENT)}
         self._last = next((one for one in reversed(model.layers) if type(one).__name__ in WEIGHTED), None)
         self._old: dict[int, Any] = {}  # new layer -> the one in whose place it is
         self._pairs: list[tuple[Any, Any]] = []
@@ -188,10 +190,10 @@ class _Rebuilding:
         hidden, change = id(layer) in self._hidden, self._change
         config = layer.get_config()
         if change.width_scale is not None and layer.weights:
-            if hidden:
+            if id(layer) in self._sized:
                 side = "units" if "units" in config else "filters"
                 config[side] = max(1, round(config[side] * change.width_scale))
-                self._words["width_scale"] = f"x{change.width_scale:g} in {len(self._hidden)} hidden layers"
+                self._words["width_scale"] = f"x{change.width_scale:g} in {len(self._sized)} hidden layers"
         elif change.activation and type(layer).__name__ in ACTIVATIONS[1:]:
             self._words["activation"] = f"{change.activation} in the layers"
             return self._layers.Activation(change.activation)

@@ -1,13 +1,14 @@
 """The protocol: which arm is trained next, when a fix is judged, and when to stop.
 
 Fixes that the user asks for are tried one after another until one is confirmed. Of each, two seeds are trained, control
-and treated, then one more at a time; each round is a look at the verdict, and a clear one ends it. The control of a
-seed serves all fixes. A fix that cannot be tested here leaves its place, and its share of the error, to the next.
+and treated, then more; each round is a look at the verdict, and a clear one ends it. The last round is left to fixes
+that gain. The control of a seed serves all fixes. A fix that cannot be tested here leaves its place, and its share of
+the error, to the next.
 
 Where nobody asked, the first control is trained before a fix is chosen, since what it records tells more of the cause
 than most logs (`suspects.py`). Then the fixes are screened: each is trained with the first seed alone, the likeliest
 first. One that gains a lot is followed up at once, the others where none of those is confirmed, the largest gain
-first; what gains less than is worth a change is left there, since three seeds could not confirm it.
+first; what gains less than half of what is worth a change is left there, since it would seldom be confirmed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from plateau_doctor.trials.score import comparable
 from plateau_doctor.trials.trial import Arm, Trainer, Trial
 from plateau_doctor.verdict import (
     ALPHA,
-    FEWEST,
     LOSS,
     POINTS,
     Verdict,
@@ -32,6 +32,7 @@ from plateau_doctor.verdict import (
     alpha_of_fix,
     alpha_of_look,
     judge,
+    looks_of,
 )
 
 __all__ = ["Protocol"]
@@ -39,7 +40,9 @@ __all__ = ["Protocol"]
 Seen = Callable[[Trial | Verdict], None]
 CLEAR = 4.0  # thresholds that a first seed gains where its fix is followed up at once
 IN_VAIN = "not reproduced: the control does not show the trouble again"
-SMALL = "its first seed gains less than is worth a change"
+PROMISING = 0.5  # thresholds that a fix gains where it is worth more seeds
+ENOUGH = 5  # seeds that a fix gets in any case where the user asked for it
+SMALL = "its first seed gains less than half of what is worth a change"
 LEFT = "it was left there, since another fix was confirmed"
 UNTOUCHED = Change()
 
@@ -158,7 +161,7 @@ class _Bench:
         for first, fix, alpha in sorted(waiting, key=lambda one: -_thresholds(one[0])):
             if confirmed:
                 yield replace(first, why=f"{first.why}; {LEFT}")
-            elif _thresholds(first) < 1:
+            elif _thresholds(first) < PROMISING:
                 yield replace(first, why=SMALL)
             elif self._in_vain:
                 yield replace(first, why=IN_VAIN)
@@ -175,10 +178,10 @@ class _Bench:
     def _followed(self, fix: Fix, alpha: float, while_it_gains: bool = False) -> Verdict:
         """Return the verdict on a fix after as many seeds as it takes, or as it is worth."""
         verdict = Verdict(fix.id, "failed", "no arm was trained")
-        for seeds in range(min(FEWEST, self.plan.seeds), self.plan.seeds + 1):
+        for seeds in looks_of(self.plan.seeds):
             self._train([arm for seed in range(seeds) for arm in (_control(seed), _treated(fix, seed))])
             verdict = self.judged(fix, seeds, alpha)
-            hopeless = while_it_gains and _thresholds(verdict) < 1
+            hopeless = _thresholds(verdict) < PROMISING and (while_it_gains or seeds >= ENOUGH)
             if verdict.kind in ("confirmed", "refuted", "failed") or hopeless:
                 break
         return verdict

@@ -122,8 +122,8 @@ class Layers:
         change = self._arm.change
         found = [m for m in model.modules() if isinstance(m, self._nn.modules.dropout._DropoutNd)]
         knob = "dropout" if change.dropout is not None else "dropout_scale"
-        if not found and change.dropout is None:
-            self._arm.not_testable(knob, "the model has no dropout module to scale")
+        if not any(m.p for m in found) and change.dropout is None:
+            self._arm.not_testable(knob, "the model has no dropout to scale")
             return
         for module in found:
             new = change.dropout if change.dropout is not None else module.p * (change.dropout_scale or 0.0)

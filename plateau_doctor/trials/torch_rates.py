@@ -42,6 +42,9 @@ class Rates:
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Set the rates of this step and clip; `total` is the number of steps of the trial, if that is known."""
         self._kept = []
+        if self._arm.change.weight_decay_scale is not None:
+            if "weight_decay_scale" not in self._arm.outcome.applied:
+                self._arm.not_testable("weight_decay_scale", "the optimizer has no weight decay to scale")
         for place, group in enumerate(optimizer.param_groups):
             rate = float(group["lr"])
             base = self._first.setdefault((id(optimizer), place), rate)
@@ -86,11 +89,9 @@ class Rates:
             ("weight_decay", change.weight_decay),
             ("weight_decay_scale", _times(group.get("weight_decay"), change.weight_decay_scale)),
         ):
-            if new is not None:
+            if new is not None:  # of groups without any, biases say, none is scaled
                 self._arm.applied(knob, f"{group.get('weight_decay', 0):g} -> {new:g}")
                 group["weight_decay"] = new
-        if change.weight_decay_scale is not None and not group.get("weight_decay"):
-            self._arm.not_testable("weight_decay_scale", "the optimizer has no weight decay to scale")
 
     def take_over(self, optimizer: Any) -> None:
         """Let an optimizer of another kind make the steps of this one, over the same groups."""

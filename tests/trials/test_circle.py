@@ -85,7 +85,7 @@ def test_a_verification_finds_in_its_control_what_the_losses_leave_open(folder: 
     assert one.by_log.diagnoses == ()
     assert one.diagnoses[0].cause == "over_regularized"
     assert one.state == one.by_log.state
-    assert [(verdict.fix, verdict.kind) for verdict in one.verdicts] == [("less_dropout", "confirmed")]
+    assert [(verdict.fix, verdict.kind) for verdict in one.verdicts] == [("less_regularization", "confirmed")]
     assert next(iter(one.trials)).fix is None
     (said,) = control_says(one)
     assert said.startswith("the control recorded activation histograms, gradient histograms and ")

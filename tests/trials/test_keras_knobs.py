@@ -234,3 +234,20 @@ def test_a_subclassed_model_says_which_knobs_it_cannot_turn(tmp_path: Path) -> N
     trained = Trained(tmp_path, Own(), width_scale=2.0, learning_rate_scale=2.0)
     assert "class of its own" in trained.outcome.not_testable["width_scale"]
     assert trained.outcome.applied["learning_rate_scale"] == "0.01 -> 0.02"
+
+
+def test_recurrent_layers_are_widened_and_what_follows_takes_their_width(tmp_path: Path) -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Reshape((8, 8)),
+            layers.GRU(3, return_sequences=True),
+            layers.LSTM(2),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    trained = Trained(tmp_path, model, width_scale=2.0)
+    assert trained.outcome.problems == ()
+    assert trained.outcome.applied["width_scale"] == "x2 in 2 hidden layers"
+    assert [layer.units for layer in trained.model.layers if hasattr(layer, "units")] == [6, 4, 3]

@@ -72,6 +72,16 @@ def test_an_unclear_gain_takes_all_seeds_and_no_more() -> None:
     assert verdicts[0].cost == pytest.approx(6 * 12 / 60)
 
 
+def test_the_last_round_is_left_to_a_fix_that_gains() -> None:
+    control, same = [1.0, 1.3, 0.8, 1.1, 0.9, 1.0, 1.2, 0.8], [1.05, 1.2, 0.85, 1.05, 0.95]
+    trained, verdicts = conducted({None: outcomes(*control), "lower_lr": outcomes(*same)}, seeds=8)
+    assert (verdicts[0].kind, verdicts[0].seeds, len(trained)) == ("inconclusive", 5, 10)
+    better = [0.95, 1.1, 0.8, 0.8, 0.9, 0.9, 0.95, 0.7]
+    trained, verdicts = conducted({None: outcomes(*control), "lower_lr": outcomes(*better)}, seeds=8)
+    assert (verdicts[0].seeds, len(trained)) == (8, 16)
+    assert [arm for arm in trained if "seed-3" in arm] == ["control/seed-3", "lower_lr/seed-3"]
+
+
 def test_the_next_fix_is_tried_until_one_is_confirmed_and_shares_the_controls() -> None:
     arms = {
         None: outcomes(1.0, 1.1, 0.9),

@@ -122,6 +122,7 @@ CHANGES = {
     "early_stopping_patience": (1, lambda t: t.outcome.epochs < 9),
 }  # fmt: skip
 WIDE = [(8, 1, 3, 3), (8,), (3, 288), (3,)]  # a convolution of 4 channels, twice as many
+NEITHER = "the model has no dropout to scale; the optimizer has no weight decay to scale"
 TOGETHER = (
     "learning_rate clip_norm weight_decay dropout initializer label_smoothing train_all_layers shuffle",
     "learning_rate_scale optimizer batch_size_scale dropout_scale activation class_weights width_scale",
@@ -251,3 +252,41 @@ def test_a_model_whose_code_sets_its_sizes_is_not_widened(tmp_path: Path) -> Non
         model = nn.GRU(2, 3)
         torch.optim.SGD(model.parameters(), lr=0.1)
     assert "torch.nn.Sequential" in arm.outcome.not_testable["width_scale"]
+
+
+def test_of_groups_with_and_without_decay_those_with_it_are_scaled(tmp_path: Path) -> None:
+    arm = Arm(Order(str(tmp_path), {"weight_decay_scale": 0.5}, epochs=1))
+    with wrapped(arm):
+        model = nn.Linear(2, 1)
+        groups = [
+            {"params": [model.weight], "weight_decay": 0.1},
+            {"params": [model.bias], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.SGD(groups, lr=0.1)
+        model(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    assert arm.outcome.not_testable == {}
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0.0]
+
+
+@pytest.mark.parametrize(("decay", "dropout"), [(0.1, 0.5), (0.1, 0.0), (0.0, 0.5), (0.0, 0.0)])
+def test_of_dropout_and_decay_turned_together_one_is_enough(
+    decay: float, dropout: float, tmp_path: Path
+) -> None:
+    arm = Arm(Order(str(tmp_path), {"dropout_scale": 0.5, "weight_decay_scale": 0.5}, epochs=1))
+    ended = False
+    with wrapped(arm):
+        model = nn.Sequential(nn.Dropout(dropout), nn.Linear(2, 1))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=decay)
+        model(torch.ones(1, 2)).sum().backward()
+        try:
+            optimizer.step()
+        except SystemExit:
+            ended = True
+    there = {
+        name for name, is_there in (("weight_decay_scale", decay), ("dropout_scale", dropout)) if is_there
+    }
+    arm.close()
+    assert arm.outcome.applied.keys() == there
+    assert ended == (not there)
+    assert "; ".join(arm.outcome.not_testable.values()) == ("" if there else NEITHER)
