@@ -42,9 +42,9 @@ class Rates:
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Set the rates of this step and clip; `total` is the number of steps of the trial, if that is known."""
         self._kept = []
-        if self._arm.change.weight_decay_scale is not None:
-            if "weight_decay_scale" not in self._arm.outcome.applied:
-                self._arm.not_testable("weight_decay_scale", "the optimizer has no weight decay to scale")
+        scaled = self._arm.change.weight_decay_scale is not None
+        if scaled and "weight_decay_scale" not in self._arm.outcome.applied:
+            self._arm.not_testable("weight_decay_scale", "the optimizer has no weight decay to scale")
         for place, group in enumerate(optimizer.param_groups):
             rate = float(group["lr"])
             base = self._first.setdefault((id(optimizer), place), rate)
