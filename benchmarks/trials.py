@@ -3,14 +3,14 @@
     python benchmarks/trials.py [--replays 1000] [--seed 0]
 
 - A/A: control against control. Of each training of the corpus, the spread of its control's three seeds is known; the
-  losses of all arms are drawn from a log-normal distribution of that spread. Nothing may be confirmed: neither of fixes
-  that were asked for, tried in their order, nor of those that are screened with one seed first.
+  losses of all arms, up to eight seeds, are drawn from a log-normal distribution of that spread. Nothing may be
+  confirmed: neither of fixes that were asked for, tried in their order, nor of those that are screened with one seed.
 - Undone causes: the recorded control against the recorded arm in which one cause was undone, the same three seeds.
   By the labels (`benchmarks/corpus.py`) that helped, or it did not; the undecided are left out. The truth was made of
   the same seeds and at full length: this measures what three seeds can tell, not what a short trial can.
 
 - More seeds: the same, control and arm drawn anew from log-normal distributions of their means and spreads, three seeds
-  or five; alone, or behind three fixes that change nothing.
+  or eight; alone, or behind three fixes that change nothing.
 
 Prints counts and Wilson's 95 % intervals.
 """
@@ -33,7 +33,7 @@ from plateau_doctor.trials.protocol import Protocol
 from plateau_doctor.trials.replay import replayed
 from plateau_doctor.verdict import Verdict
 
-SEEDS, MORE = 3, 5
+SEEDS, MORE = 3, 8
 KINDS = ("confirmed", "refuted", "inconclusive")
 BUDGET = Budget(None, 1, 1.0, None, "the whole of the recorded training")
 
@@ -62,8 +62,8 @@ def against_itself(draws: int, fixes: int, rng: np.random.Generator, screened: b
     counted: Counter[str] = Counter()
     for _ in range(draws):
         logs = controls[rng.integers(len(controls))]
-        drawn = np.exp(rng.normal(logs.mean(), np.std(logs, ddof=1), (1 + fixes, SEEDS)))
-        kinds = [verdict.kind for verdict in verdicts_on(drawn[0], list(drawn[1:]), screened)]
+        drawn = np.exp(rng.normal(logs.mean(), np.std(logs, ddof=1), (1 + fixes, MORE)))
+        kinds = [verdict.kind for verdict in verdicts_on(drawn[0], list(drawn[1:]), screened, MORE)]
         counted["confirmed" if "confirmed" in kinds else kinds[0]] += 1
     return counted
 
