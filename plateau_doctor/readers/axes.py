@@ -105,7 +105,7 @@ def _frame(held: Curves, axes: _Axes, roles: Sequence[str | None]) -> pd.DataFra
         "step": _in_each(axes.steps, logged),
         "epoch": unknown if axes.epochs is None else _in_each(axes.epochs, logged),
         "wall_time": unknown if axes.clocks is None else _in_each(axes.clocks, logged),
-        "value": np.concatenate([values for _, (_, values) in held]),
+        "value": _end_to_end([values for _, (_, values) in held]),
         "segment": _in_each(segment, logged) if again else np.zeros(len(index), dtype=np.int64),
         "live": np.concatenate(live) if again else np.ones(len(index), dtype=bool),
     }
@@ -128,6 +128,21 @@ def _in_each(axis: np.ndarray, logged: Sequence[np.ndarray]) -> np.ndarray:
         return np.tile(axis, len(logged))
     found: np.ndarray = axis[np.concatenate(logged)]
     return found
+
+
+def _end_to_end(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return arrays one behind the other: themselves, where they stand so in one block of memory, else a copy."""
+    block, counts = parts[0].base, [len(part) for part in parts]
+    if block is not None and block.dtype == parts[0].dtype and block.flags.c_contiguous:
+        first, size = block.ctypes.data, block.itemsize
+        places = [(part.ctypes.data - first) // size for part in parts]
+        follow = all(
+            p + n == q for (p, n), q in zip(zip(places, counts, strict=True), places[1:], strict=False)
+        )
+        if follow and all(part.base is block and part.flags.c_contiguous for part in parts):
+            found: np.ndarray = block.reshape(-1)[places[0] : places[0] + sum(counts)]
+            return found
+    return np.concatenate(parts)
 
 
 def _column(columns: Iterable[str], names: tuple[str, ...]) -> str | None:

@@ -63,17 +63,21 @@ def sniff(path: Path, head: bytes) -> bool:
 def read(paths: Sequence[Path], root: Path) -> Iterator[Run | Problem]:
     """Yield the runs of each table; a table without numbers is a Problem."""
     for path in paths:
-        yield from follow([path], root, {})
+        yield from _read(path, root, TableTail(path, header_of, keeps=False))
 
 
 def follow(paths: Sequence[Path], root: Path, tails: dict[Path, TableTail]) -> Iterator[Run | Problem]:
     """Yield what `read` does; of tables of nothing but numbers in `tails`, only the new lines are read."""
     for path in paths:
-        try:
-            found = tails.setdefault(path, TableTail(path, header_of)).read()
-        except OSError as error:
-            yield Problem(str(path), "cannot be read", error.strerror or str(error))
-            continue
+        yield from _read(path, root, tails.setdefault(path, TableTail(path, header_of)))
+
+
+def _read(path: Path, root: Path, tail: TableTail) -> Iterator[Run | Problem]:
+    try:
+        found = tail.read()
+    except OSError as error:
+        yield Problem(str(path), "cannot be read", error.strerror or str(error))
+    else:
         yield from _runs(path, root, found)
 
 

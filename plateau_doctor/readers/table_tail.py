@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from plateau_doctor.readers.axes import BLANK
-from plateau_doctor.readers.bulk.grid import numbers_in
+from plateau_doctor.readers.bulk.grid import Stretch, numbers_in
 from plateau_doctor.readers.marks import Mark
 
 __all__ = ["Header", "Table", "TableTail", "numbers_below", "table_of"]
 
+LONG = 1 << 20  # bytes of a table that is read in pieces
 Table = dict[str, np.ndarray]  # equally long columns of numbers by name
 
 
@@ -36,11 +39,18 @@ class Header:
 
 
 class TableTail:
-    """One table, and what was read of it so far: its whole lines, as long as they are nothing but numbers."""
+    """One table, and what was read of it so far: its whole lines, as long as they are nothing but numbers.
 
-    def __init__(self, path: Path, header_of: Callable[[bytes], Header | None]) -> None:
-        """`header_of` tells the columns by the beginning of a file, None where it is no table of plain numbers."""
-        self._path, self._header_of = path, header_of
+    Args:
+        path: The file.
+        header_of: Tells the columns by the beginning of a file, None where it is no table of plain numbers.
+        keeps: Whether it will be read again: what was read is kept then, and what is returned is a copy.
+    """
+
+    def __init__(
+        self, path: Path, header_of: Callable[[bytes], Header | None], *, keeps: bool = True
+    ) -> None:
+        self._path, self._header_of, self._keeps = path, header_of, keeps
         self._kept: tuple[Header, list[np.ndarray], Mark] | None = None
 
     def read(self) -> Table | bytes:
@@ -58,6 +68,9 @@ class TableTail:
                 table = self._grown(*kept, kept[0].line + file.read())
                 if table is not None:
                     return table
+            table = self._in_pieces(file)
+            if table is not None:
+                return table
             mark = Mark.at(file, 0)
             file.seek(0)
             content = file.read()
@@ -66,6 +79,31 @@ class TableTail:
             return content
         found = self._grown(header, [], mark.behind(header.line), content)
         return content if found is None else found
+
+    def _in_pieces(self, file: BinaryIO) -> Table | None:
+        """Return a long table that ends with a whole line and does not change meanwhile, its bytes never all in memory.
+
+        Memory for them would take as long as a third of pandas' reading.
+        """
+        told = os.fstat(file.fileno())
+        file.seek(0)
+        header = self._header_of(file.read(LONG)) if told.st_size > LONG else None
+        file.seek(-1, os.SEEK_END)
+        if header is None or not header.settled or file.read(1) != b"\n":
+            return None
+        columns = numbers_in(
+            Stretch(file, told.st_size), len(header.line), len(header.names), header.separator
+        )
+        mark, now = Mark.at(file, told.st_size), os.fstat(file.fileno())
+        if columns is None or (told.st_size, told.st_mtime_ns) != (now.st_size, now.st_mtime_ns):
+            return None
+        if self._keeps:
+            self._kept = (header, list(columns), mark)
+        return self._shown(header, list(columns))
+
+    def _shown(self, header: Header, columns: Sequence[np.ndarray]) -> Table:
+        """Return a table that can be written to."""
+        return table_of(header, [column.copy() for column in columns] if self._keeps else columns)
 
     def _grown(self, header: Header, before: list[np.ndarray], mark: Mark, content: bytes) -> Table | None:
         """Return the table with new lines, None where these are not plain, and keep it up to the last whole one.
@@ -76,10 +114,10 @@ class TableTail:
         columns = _with_rows(before, header, whole)
         if columns is None:
             return None
-        if header.settled:
+        if header.settled and self._keeps:
             self._kept = (header, columns, mark.behind(memoryview(whole)[len(header.line) :]))
         shown = _with_rows(columns, header, header.line + content[len(whole) :])
-        return None if shown is None else table_of(header, shown)
+        return None if shown is None else self._shown(header, shown)
 
 
 def numbers_below(header: Header, content: bytes) -> list[np.ndarray] | None:

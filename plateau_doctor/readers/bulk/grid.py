@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["NEVER", "numbers_in"]
+__all__ = ["NEVER", "Stretch", "numbers_in"]
 
 # quotes, comments, zeros, and ends of lines that pandas does not know
 NEVER = b'"#\x0b\x0c\x1c\x1d\x1e\0'
@@ -24,17 +25,42 @@ IN_CACHE = 1 << 17  # bytes looked at in one go
 ROWS_AT_ONCE = 1 << 14  # parsed in one go: many more leave the processor's cache
 
 
+class Stretch:
+    """The first bytes of a file that may grow."""
+
+    def __init__(self, file: BinaryIO, end: int) -> None:
+        self._file, self._left, self._end = file, 0, end
+
+    def seek(self, to: int) -> None:
+        """Go on from a byte."""
+        self._file.seek(to)
+        self._left = max(0, self._end - to)
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        found = self._file.read(min(size, self._left))
+        self._left -= len(found)
+        return found
+
+    def readinto(self, buffer: bytearray) -> int:
+        """Read the next bytes to the beginning of a buffer; return how many they are."""
+        with memoryview(buffer) as whole:
+            count: int = self._file.readinto(whole[: self._left])  # type: ignore[attr-defined]
+        self._left -= count
+        return count
+
+
 class _Bytes:
     """Bytes to read from; an `io` object would be decoded on the way, at twice the cost."""
 
-    def __init__(self, file: BytesIO) -> None:
+    def __init__(self, file: BytesIO | Stretch) -> None:
         self.read = file.read
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(())
 
 
-def numbers_in(file: BytesIO, header: int, width: int, separator: str) -> np.ndarray | None:
+def numbers_in(file: BytesIO | Stretch, header: int, width: int, separator: str) -> np.ndarray | None:
     """Return the columns under the first line, shape (width, rows), NaN in blank cells.
 
     None unless each row has `width` plain cells.
@@ -75,7 +101,7 @@ def numbers_in(file: BytesIO, header: int, width: int, separator: str) -> np.nda
     return numbers if rows and _is_whole(file, header, numbers, separator.encode()) else None
 
 
-def _rows_in(file: BytesIO, header: int, width: int, separator: bytes) -> int | None:
+def _rows_in(file: BytesIO | Stretch, header: int, width: int, separator: bytes) -> int | None:
     """Return how many rows the lines under the first may be; None unless pandas reads them as the walk does."""
     buffer, mask = bytearray(IN_CACHE), np.empty(IN_CACHE, dtype=bool)
     size = lines = 0
@@ -112,7 +138,7 @@ def _is_plain(raw: np.ndarray, separator: bytes) -> bool:
     return not any(byte in piece for byte in b'"#' + IN_WORDS)
 
 
-def _is_whole(file: BytesIO, header: int, numbers: np.ndarray, separator: bytes) -> bool:
+def _is_whole(file: BytesIO | Stretch, header: int, numbers: np.ndarray, separator: bytes) -> bool:
     """Whether pandas has filled up no row that is too short, and taken none that is a blank line to the walk."""
     if not np.isnan(numbers[-1]).any():
         return True
