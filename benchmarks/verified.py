@@ -7,9 +7,9 @@ tried until one is confirmed, as `plateau-doctor verify` does; and each of these
 tried alone. The truth of a fix is the script trained at full length with it and without, on three seeds that no trial
 had, six where these leave it open: it helps where that gains the threshold of the verdict on average and two standard
 errors, and does not where it gains less on average; what lies between is left out. A pair is faulty where the script
-without its sickness ends better by the same measure: some nets do not mind what was meant to ail them. FOLDER keeps
-what was trained, and FILE a line of JSON for each pair that is done, which is not trained again. Prints counts and
-Wilson's 95 % intervals.
+without its sickness ends better by the same measure: some nets do not mind what was meant to ail them. Its plateau is
+the one that it ends in, where it is stuck in one. FOLDER keeps what was trained, and FILE a line of JSON for each pair
+that is done, which is not trained again. Prints counts and Wilson's 95 % intervals.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracy import wilson
+from verified_table import helps, in_a_line, table
 
 from plateau_doctor.examination import RunExamination, analyze, load_fixes, load_rules
 from plateau_doctor.fix import Change, Fix
@@ -43,7 +43,7 @@ from plateau_doctor.trials.score import comparable
 from plateau_doctor.trials.suspects import suspects_of
 from plateau_doctor.trials.trial import Arm, Trial
 from plateau_doctor.verdict import effects
-from plateau_doctor.verification import Verification, plan_of, protocol_of, revised
+from plateau_doctor.verification import Verification, plan_of, protocol_of, revised, stretch_of
 
 SCRIPTS = Path(__file__).parent / "scripts"
 NETS = (("digits", "cnn"), ("digits", "cnn_bn"), ("digits", "mlp"), ("tumors", "mlp"), ("waves", "gru"))
@@ -51,7 +51,7 @@ SICK = (
     "lr_too_low", "unnormalized_inputs", "over_regularized", "lr_too_high", "capacity_too_small", "unshuffled_data",
     "class_imbalance", "small_dataset", "label_noise", "vanishing_gradients",
 )  # fmt: skip
-SEEDS, MORE, OTHERS, EARLY = 3, 6, 2, 0.2
+SEEDS, MORE, OTHERS = 3, 6, 2
 NEEDS_FILES = ("transfer_learning", "unfreeze")
 UNSEEN = 100  # seeds of the truth begin here
 
@@ -168,7 +168,7 @@ class Bench:
             asked = replace(how, fixes=(fix.id,))
             verdicts, _ = self._tried(one, asked, replace(plan, fixes=(fix,), worth=(), asked=True), launches)
             alone[fix.id] = verdicts[0][1]
-        onset = min((onset_of(one.run, plateau) for plateau in one.plateaus), default=1.0)
+        stuck = stretch_of(one)
         return {
             "pair": self.pair.name,
             "state": one.state,
@@ -176,7 +176,7 @@ class Bench:
             "before": [s.cause for s in suspects_of(one.run, self.rules)],
             "again": [d.cause for d in again.diagnoses],
             "suspects": [s.cause for s in suspects_of(again.run, self.rules)],
-            "onset": onset,
+            "onset": None if stuck is None else onset_of(one.run, stuck),
             "as_user": as_user,
             "cost": cost,
             "alone": alone,
@@ -260,68 +260,6 @@ def gained(change: Change, control: Sequence[Trial], treated: Sequence[Trial]) -
         return scores
     found = effects(scores.pairs, scores.measure) / scores.measure.threshold
     return [float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found)))]
-
-
-def helps(gain: list[float] | str) -> bool | None:
-    """Whether a fix helps at full length; None where that is not clear, or cannot be told."""
-    if isinstance(gain, str):
-        return None
-    mean, error = gain
-    if mean < 1.0:
-        return False
-    return True if mean > 2 * error else None
-
-
-def in_a_line(told: dict[str, Any]) -> str:
-    """Return what came of a pair."""
-    tried = ", ".join(f"{fix} {kind}" for fix, kind in told["as_user"]) or "nothing to try"
-    truth = ", ".join(f"{fix} {helps(gain)}" for fix, gain in told["gains"].items())
-    causes = f"{' '.join(told['causes'][:2]) or 'no cause'} -> {' '.join(told['again'][:2]) or 'no cause'}"
-    sound = "" if faulty(told) else " (not faulty)"
-    return f"{told['pair']}{sound}: {causes} | {tried} | truth: {truth}"
-
-
-def faulty(told: dict[str, Any]) -> bool:
-    """Whether the script without its sickness ends better."""
-    return helps(told["undone"]) is True
-
-
-def table(told: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the lines of the table of measures."""
-    verdicts = [(helps(one["gains"][fix]), kind) for one in told for fix, kind in one["alone"].items()]
-    useless = [kind == "confirmed" for truth, kind in verdicts if truth is False]
-    useful = [kind == "confirmed" for truth, kind in verdicts if truth is True]
-    refuted = [kind == "refuted" for truth, kind in verdicts if truth is True]
-    ended = [
-        any(kind == "confirmed" and helps(one["gains"][fix]) for fix, kind in one["as_user"]) for one in told
-    ]
-    ill = [hit for hit, one in zip(ended, told, strict=True) if faulty(one)]
-    first, before = (
-        [one["pair"].split("-")[-1] in one[which][:1] for one in told] for which in ("suspects", "before")
-    )
-    lines = [f"{len(told)} pairs of script and sickness, {len(verdicts)} fixes tried on them"]
-    lines += [f"{'measure':64s} {'n':>4s} {'share':>7s}  95 % interval"]
-    for what, hits in (
-        ("confirmed among fixes that do not help at full length", useless),
-        ("confirmed among fixes that help at full length", useful),
-        ("refuted among fixes that help at full length", refuted),
-        ("faulty pairs that end with a confirmed fix that really helps", ill),
-        ("  all pairs, those that are not faulty counted as missed", ended),
-        ("pairs whose sickness is the first suspect by the log", before),
-        ("  with what the first control recorded", first),
-    ):
-        low, high = wilson(sum(hits), len(hits))
-        share = f"{np.mean(hits):7.1%}" if hits else f"{'-':>7s}"
-        lines.append(f"{what:64s} {len(hits):4d} {share}  {low:.1%} to {high:.1%}")
-    for what, costs in (
-        ("cost to a verdict, in original runs, median", [one["cost"] for one in told]),
-        (
-            f"  where the plateau began before {EARLY:.0%}",
-            [o["cost"] for o in told if o["onset"] < EARLY],
-        ),
-    ):
-        lines.append(f"{what:64s} {len(costs):4d} {np.median(costs) if costs else float('nan'):7.2f}")
-    return lines
 
 
 if __name__ == "__main__":

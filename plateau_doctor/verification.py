@@ -274,12 +274,12 @@ def _template(one: RunExamination, how: Verification) -> Template | None:
 def _budget(one: RunExamination, asked: Asked) -> Budget:
     """Return how long each arm trains: until the trouble shows, of a converged run its level and its rise."""
     if one.state in WORRIED:
-        return budget_of(one.run, _plateau(one), asked)
-    either = (budget_of(one.run, trouble, asked) for trouble in (None, _plateau(one, ("converged",))))
+        return budget_of(one.run, stretch_of(one), asked)
+    either = (budget_of(one.run, trouble, asked) for trouble in (None, stretch_of(one, ("converged",))))
     return max(either, key=lambda budget: budget.share or 0.0)
 
 
-def _plateau(one: RunExamination, states: Collection[str] = WORRIED) -> Plateau | None:
+def stretch_of(one: RunExamination, states: Collection[str] = WORRIED) -> Plateau | None:
     """Return the flat stretch that a run in one of these states ends in, by default a stuck one."""
     if one.state not in states:
         return None
@@ -287,7 +287,7 @@ def _plateau(one: RunExamination, states: Collection[str] = WORRIED) -> Plateau 
 
 
 def _trouble(one: RunExamination, plan: Plan) -> Trouble:
-    return Trouble(one.state, _plateau(one), plan.budget.reaches)
+    return Trouble(one.state, stretch_of(one), plan.budget.reaches)
 
 
 def _timeout(how: Verification, plan: Plan) -> float | None:
