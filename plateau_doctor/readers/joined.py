@@ -1,4 +1,8 @@
-"""One run logged twice becomes one Run: a CSV beside event files, or in `csv/` beside their `tensorboard/`."""
+"""One run logged twice becomes one Run: a CSV beside event files, or in `csv/` beside their `tensorboard/`.
+
+Where the folders alone do not say that they are of one run, as those of transformers' Trainer, two logs of one format
+are two runs, whatever they hold.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plateau_doctor.readers.homes import home_of
+from plateau_doctor.readers.homes import home_of, trainer_home_of
 from plateau_doctor.run import Run
 
 __all__ = ["Losses", "Sketch", "copies", "home_of_run", "joined", "losses_of", "sketch_of"]
@@ -33,7 +37,9 @@ class Sketch:
     Attributes:
         name: Name of the run.
         source: Where it was read from.
-        folder: Its home (see `homes.py`).
+        folder: The home of its trainer (see `homes.py`).
+        near: Its home.
+        format: Short name of its format.
         size: How much it logged: tags and histograms; of copies the one with the most is kept.
         keys: A mark for each of the first values of its losses: those of two logs of one run are nearly all the same.
     """
@@ -41,6 +47,8 @@ class Sketch:
     name: str
     source: str
     folder: str
+    near: str
+    format: str
     size: int
     keys: tuple[int, ...]
 
@@ -53,13 +61,15 @@ def joined(runs: Iterable[Run]) -> list[Run]:
     runs = list(runs)
     if len(runs) < 2:
         return runs
-    homes = [home_of_run(run) for run in runs]
+    homes = [trainer_home_of_run(run) for run in runs]
     together = Counter(homes)
     losses: list[Losses] = [
         losses_of(run) if together[home] > 1 else {} for run, home in zip(runs, homes, strict=True)
     ]
     sketches = [
-        sketch_of(run, held) if together[home] > 1 else Sketch(run.name, run.source, str(home), 0, ())
+        sketch_of(run, held)
+        if together[home] > 1
+        else Sketch(run.name, run.source, str(home), str(home), run.format, 0, ())
         for run, held, home in zip(runs, losses, homes, strict=True)
     ]
     return [
@@ -83,7 +93,11 @@ def copies(sketches: Sequence[Sketch], losses: Callable[[int], Losses]) -> list[
     for i in sorted(several, key=lambda i: (-sketches[i].size, sketches[i].source)):
         one = sketches[i]
         alike = Counter(
-            k for key in one.keys for k in seen.get((one.folder, key), ()) if sketches[k].source != one.source
+            k
+            for key in one.keys
+            for k in seen.get((one.folder, key), ())
+            if one.source != sketches[k].source
+            and all(_can_be(one, sketches[m]) for m in (k, *left.get(k, ())))
         )
         likely = [k for k, hits in alike.items() if hits >= max(1, len(one.keys) // 8)]
         twin = next(
@@ -99,6 +113,11 @@ def copies(sketches: Sequence[Sketch], losses: Callable[[int], Losses]) -> list[
     return [(i, left.get(i, [])) for i in sorted(kept, key=lambda i: sketches[i].name)]
 
 
+def _can_be(one: Sketch, other: Sketch) -> bool:
+    """Whether two logs of one trainer's folder may be of one run."""
+    return one.near == other.near or one.format != other.format
+
+
 def sketch_of(run: Run, losses: Losses) -> Sketch:
     """Return the sketch of a run with these losses."""
     keys = [
@@ -109,7 +128,8 @@ def sketch_of(run: Run, losses: Losses) -> Sketch:
         if math.isfinite(value)
     ]
     size = run.scalars["tag"].nunique() + len(run.histograms)
-    return Sketch(run.name, run.source, str(home_of_run(run)), size, tuple(keys))
+    home, near = trainer_home_of_run(run), home_of_run(run)
+    return Sketch(run.name, run.source, str(home), str(near), run.format, size, tuple(keys))
 
 
 def losses_of(run: Run) -> Losses:
@@ -125,9 +145,18 @@ def losses_of(run: Run) -> Losses:
 
 
 def home_of_run(run: Run) -> Path:
-    """Return the home of a run, where its copies may lie."""
+    """Return the home of a run, where its parts and copies may lie."""
+    return home_of(_folder_of(run))
+
+
+def trainer_home_of_run(run: Run) -> Path:
+    """Return the home of what trained a run, where copies of another format may lie."""
+    return trainer_home_of(_folder_of(run))
+
+
+def _folder_of(run: Run) -> Path:
     source = Path(run.source)
-    return home_of(source if source.is_dir() else source.parent)
+    return source if source.is_dir() else source.parent
 
 
 def _with_copies(run: Run, copies: Sequence[Run]) -> Run:

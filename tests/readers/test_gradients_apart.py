@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -153,6 +154,39 @@ def test_a_run_logged_twice_in_folders_of_its_own_is_one(tmp_path: Path, kinds: 
     runs = runs_of(tmp_path, contents)
     assert len(runs) == 3
     assert all("same values" in run.reasons["joined"] for run in runs.values())
+
+
+def state(seed: int = 0) -> bytes:
+    """The losses as transformers' Trainer keeps them."""
+    history = [{"step": step, "loss": loss} for step, loss in zip(STEPS, losses(seed), strict=True)]
+    return json.dumps({"global_step": len(history), "max_steps": 20, "log_history": history}).encode()
+
+
+STAMP = "Dec01_16-25-3{}_host"
+
+
+def test_what_a_trainer_logs_to_a_checkpoint_and_to_events_is_one_run(tmp_path: Path) -> None:
+    contents = {}
+    for seed in range(2):
+        contents[f"out{seed}/checkpoint-20/trainer_state.json"] = state(seed)
+        contents[f"out{seed}/runs/{STAMP.format(seed)}/{EVENTS}"] = events(seed)
+    runs = runs_of(tmp_path, contents)
+    assert len(runs) == 2
+    assert all("same values" in run.reasons["joined"] for run in runs.values())
+
+
+def test_of_a_trainer_started_twice_the_second_is_a_run_of_its_own(tmp_path: Path) -> None:
+    contents = {f"out/runs/{STAMP.format(i)}/{EVENTS}": events(i) for i in range(2)}
+    runs = runs_of(tmp_path, {**contents, "out/checkpoint-20/trainer_state.json": state(1)})
+    assert sorted("joined" in run.reasons for run in runs.values()) == [False, True]
+    (one,) = [run for run in runs.values() if "joined" in run.reasons]
+    assert one.scalars["value"].tolist() == pytest.approx(losses(1))
+
+
+def test_two_runs_of_one_seed_in_a_writers_own_folders_stay_two(tmp_path: Path) -> None:
+    contents = {f"out/runs/{STAMP.format(i)}/{EVENTS}": events() for i in range(2)}
+    assert len(runs_of(tmp_path / "a", contents)) == 2
+    assert len(runs_of(tmp_path / "b", {**contents, "out/checkpoint-20/trainer_state.json": state()})) == 2
 
 
 def test_runs_with_the_same_values_in_folders_of_different_runs_stay_apart(tmp_path: Path) -> None:
