@@ -18,7 +18,18 @@ LIKELY = 0.5  # of a cause that is told without a perhaps
 
 
 def headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:
-    """Return how a run stands, since when, and the likeliest cause, in one sentence."""
+    """Return how a run stands, since when, and the likeliest cause, in one sentence.
+
+    A validation loss that is NaN beside a sound training loss is no state of the run, but nothing can be chosen by it:
+    that is told, too.
+    """
+    told, lost = _told(facts, state, plateaus, found), _lost_beside(facts.logged)
+    if not lost:
+        return told
+    return f"{told[:-1]}; {lost}." if told.endswith(".") else f"{told}; {lost}"
+
+
+def _told(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Sequence[Diagnosis]) -> str:
     where = _where(facts, state, plateaus)
     quiet = all(one.severity == "note" for one in found)
     if found and (found[0].backed or state in WORRIED or not quiet):
@@ -55,6 +66,19 @@ def _diverged(logged: Logged, primary: Curve) -> str:
         return f"{primary.tag} is NaN or Inf from {moment(rows['step'][at], rows['epoch'][at])} on"
     best = int(np.argmin(primary.sign * primary.values))
     return f"{primary.tag} diverged after {moment(primary.steps[best], primary.epochs[best])}"
+
+
+def _lost_beside(logged: Logged) -> str:
+    """Return since when a validation loss is NaN or Inf to its end, where it is not what the run is judged by."""
+    primary = logged.primary
+    for tag in logged.tags_of("val_loss"):
+        rows = logged.columns(tag)
+        steps, epochs, values = (rows[name][rows["live"]] for name in ("step", "epoch", "value"))
+        finite = np.flatnonzero(np.isfinite(values))
+        first = int(finite[-1]) + 1 if len(finite) else 0
+        if first < len(values) and (primary is None or tag != primary.tag):
+            return f"{tag} is NaN or Inf from {moment(steps[first], epochs[first])} on"
+    return ""
 
 
 def checked(facts: Facts, rules: int) -> tuple[str, ...]:

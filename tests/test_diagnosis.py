@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import pytest
 import samples
@@ -111,3 +112,24 @@ def test_a_headline_claims_no_more_than_is_likely(
     told = headline(facts, state, (), (one,))
     assert told.endswith(f"{says} look wrong.") if "labels" in says else "labels" not in told
     assert ("perhaps" in told) == ("perhaps" in says)
+
+
+@pytest.mark.parametrize(
+    ("lost", "since"), [(range(0, 30), "step 0"), (range(20, 30), "step 20"), ((5, 6), None)]
+)
+def test_a_validation_loss_that_is_lost_beside_a_sound_training_loss_is_told(
+    lost: Sequence[int], since: str | None
+) -> None:
+    losses = [2.3 * 0.9**i for i in range(30)]
+    held_out = [math.nan if i in lost else value for i, value in enumerate(losses)]
+    rows = [{"tag": "loss", "role": "train_loss", "value": value} for value in losses]
+    rows += [{"tag": "val_loss", "role": "val_loss", "value": value} for value in held_out]
+    facts = Facts(Run("r", "r", "csv", scalar_frame(rows)))
+    told = headline(facts, "improving", (), ())
+    assert told.startswith("still improving")
+    assert ("NaN" in told) == (since is not None)
+    assert since is None or told.endswith(f"; val_loss is NaN or Inf from {since} on")
+    one = dataclasses.replace(
+        samples.diagnosis("label_noise", says="It is so."), probability=0.9, calibrated=True
+    )
+    assert headline(facts, "improving", (), (one,)).endswith("on." if since else "it is so.")
