@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from verified_table import helps, in_a_line, table
 
+from plateau_doctor.budget import stretch_of
 from plateau_doctor.examination import RunExamination, analyze, load_fixes, load_rules
 from plateau_doctor.fix import Change, Fix
 from plateau_doctor.letters import UsageError
@@ -43,7 +44,7 @@ from plateau_doctor.trials.score import comparable
 from plateau_doctor.trials.suspects import suspects_of
 from plateau_doctor.trials.trial import Arm, Trial
 from plateau_doctor.verdict import effects
-from plateau_doctor.verification import Verification, plan_of, protocol_of, revised, stretch_of
+from plateau_doctor.verification import Verification, plan_of, protocol_of, revised
 
 SCRIPTS = Path(__file__).parent / "scripts"
 NETS = (("digits", "cnn"), ("digits", "cnn_bn"), ("digits", "mlp"), ("tumors", "mlp"), ("waves", "gru"))

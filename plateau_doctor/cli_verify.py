@@ -162,7 +162,7 @@ def verify(
     )
     one = chosen_run(found)
     runner = _runner(engine, options, gpus, jobs)
-    plan = plan_of(one, how, rules)
+    plan = plan_of(one, how, rules, trains=not dry_run)
     if dry_run:
         write(plan_says(one, plan, runner.device), output)
         return OK

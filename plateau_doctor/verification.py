@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plateau_doctor import examination
+from plateau_doctor.budget import budget_for, stretch_of
 from plateau_doctor.examination import Examination, RunExamination
 from plateau_doctor.fix import Change
 from plateau_doctor.letters import NothingToAnalyze, UsageError
-from plateau_doctor.plateau import Plateau
 from plateau_doctor.reexamination import after_control, nothing_to_try, with_trials
 from plateau_doctor.rule import Rule
 from plateau_doctor.runners import Runner
@@ -23,11 +23,11 @@ from plateau_doctor.trials.environment import environment
 from plateau_doctor.trials.journal import digest, opened
 from plateau_doctor.trials.launch import Launch, told_where
 from plateau_doctor.trials.length import length_of
-from plateau_doctor.trials.plan import Asked, Budget, Plan, budget_of, fixes_to_try, most_fixes
+from plateau_doctor.trials.plan import Asked, Plan, fixes_to_try, most_fixes
 from plateau_doctor.trials.protocol import Protocol
 from plateau_doctor.trials.suspects import suspects_of
 from plateau_doctor.trials.trial import Arm, Trainer, Trial
-from plateau_doctor.trials.trouble import WORRIED, Trouble
+from plateau_doctor.trials.trouble import Trouble
 from plateau_doctor.verdict import Verdict
 
 __all__ = [
@@ -138,9 +138,7 @@ def carried_out(
         UsageError: There are several, or something is missing to train it.
     """
     one = chosen_run(found)
-    plan = plan_of(one, how, rules)
-    if not plan.fixes and (how.fixes or one.state in UNJUDGED):
-        raise UsageError(nothing_to_try(one, plan))
+    plan = plan_of(one, how, rules, trains=True)
     base = _template(one, how)
     launch = Launch(
         folder_of(one, how),
@@ -215,11 +213,11 @@ def chosen_run(found: Examination) -> RunExamination:
     return found.runs[0]
 
 
-def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Plan:
-    """Return what a verification would train.
+def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule], *, trains: bool = False) -> Plan:
+    """Return what a verification would train, or what it `trains`.
 
     Raises:
-        UsageError: A fix does not exist, or the log does not tell how long to train.
+        UsageError: A fix does not exist, the log does not tell how long to train, or there is nothing that it trains.
     """
     asks = one.diagnoses or one.undetermined is not None
     suspects = suspects_of(one.run, rules, one.undetermined or ()) if asks and not how.fixes else ()
@@ -231,13 +229,13 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
     if base is not None:
         reasons = {fix.id: base.untestable(fix.change) for fix in fixes if fix.change is not None}
         untestable |= {name: why for name, why in reasons.items() if why}
-    budget = _budget(one, how.asked)
+    budget = budget_for(one, how.asked)
     if base is not None and "epochs" not in base.names:
         budget = replace(budget, epochs=None)
     elif budget.epochs is not None:  # steps would cut an epoch before its evaluation
         budget = replace(budget, steps=None)
     kept = [i for i, fix in enumerate(fixes) if fix.id not in untestable]
-    return Plan(
+    plan = Plan(
         tuple(fixes[i] for i in kept),
         how.seeds,
         budget,
@@ -246,6 +244,9 @@ def plan_of(one: RunExamination, how: Verification, rules: Sequence[Rule]) -> Pl
         tuple(worth[i] for i in kept) if worth else (),
         asked=bool(how.fixes),
     )
+    if trains and not plan.fixes and (how.fixes or one.state in UNJUDGED):
+        raise UsageError(nothing_to_try(one, plan))
+    return plan
 
 
 def _takes_weights(change: Change) -> bool:
@@ -269,21 +270,6 @@ def _content(token: str) -> str:
 
 def _template(one: RunExamination, how: Verification) -> Template | None:
     return template(how.command, settings_of(one.run, how.settings)) if how.command else None
-
-
-def _budget(one: RunExamination, asked: Asked) -> Budget:
-    """Return how long each arm trains: until the trouble shows, of a converged run its level and its rise."""
-    if one.state in WORRIED:
-        return budget_of(one.run, stretch_of(one), asked)
-    either = (budget_of(one.run, trouble, asked) for trouble in (None, stretch_of(one, ("converged",))))
-    return max(either, key=lambda budget: budget.share or 0.0)
-
-
-def stretch_of(one: RunExamination, states: Collection[str] = WORRIED) -> Plateau | None:
-    """Return the flat stretch that a run in one of these states ends in, by default a stuck one."""
-    if one.state not in states:
-        return None
-    return next((plateau for plateau in reversed(one.plateaus) if plateau.tag == one.primary), None)
 
 
 def _trouble(one: RunExamination, plan: Plan) -> Trouble:

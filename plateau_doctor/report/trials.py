@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from plateau_doctor.facts.needs import NEEDS
 from plateau_doctor.report.words import counted, number
+from plateau_doctor.verdict import FEWEST
 
 if TYPE_CHECKING:
     from plateau_doctor.examination import RunExamination
@@ -128,6 +129,7 @@ def arms_table(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
 def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     """Return what a verification would train, for a dry run: arms, seeds, minutes and device."""
     arms, names = plan.arms, [fix.id for fix in plan.fixes]
+    few = min(arms, 2 * FEWEST)
     seconds = plan.budget.seconds
     cap = " and ".join(
         counted(n, unit) for n, unit in ((plan.budget.epochs, "epoch"), (plan.budget.steps, "step")) if n
@@ -135,10 +137,10 @@ def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     lines = [
         f"run      {one.run.name}",
         f"arms     {', '.join(['control', *names[: plan.most]])}",
-        f"seeds    up to {plan.seeds} each, {counted(arms, 'arm')} at most; fewer where a verdict is clear sooner",
+        f"seeds    up to {plan.seeds} each: {counted(few, 'arm')} where the first fix is clear, {arms} at most",
         f"budget   {cap or 'unknown'} an arm: {plan.budget.says}",
         "schedule a schedule of the script's own that follows its number of epochs ends with the budget",
-        f"minutes  {'unknown: the log holds no wall times' if seconds is None else _minutes(seconds, arms)}",
+        f"minutes  {'unknown: the log holds no wall times' if seconds is None else _minutes(seconds, few, arms)}",
         f"device   {device}",
     ]
     if not plan.budget.reaches:
@@ -158,8 +160,9 @@ def _and(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def _minutes(seconds: float, arms: int) -> str:
-    return f"about {seconds / 60:.1f} an arm, {seconds * arms / 60:.1f} in all, one after another"
+def _minutes(seconds: float, few: int, arms: int) -> str:
+    first, last = (f"{seconds * count / 60:.1f}" for count in (few, arms))
+    return f"about {seconds / 60:.1f} an arm, {first} to {last} in all, one after another"
 
 
 def _is(verdict: Verdict) -> str:

@@ -147,7 +147,7 @@ def test_without_a_fix_the_dry_run_bounds_what_any_choice_may_cost(
 ) -> None:
     assert verified("--dry-run") == 0
     text = capsys.readouterr().out
-    assert "35 arms at most" in text
+    assert "up to 8 each: 4 arms where the first fix is clear, 56 at most" in text
     assert "chosen anew by what the first control logs" in text
 
 
@@ -155,7 +155,7 @@ def test_a_dry_run_trains_nothing(place: Path, capsys: pytest.CaptureFixture[str
     assert verified("--fix", "lower_lr", "--fix", "clean_labels", "--dry-run") == 0
     text = capsys.readouterr().out
     assert "control, lower_lr" in text
-    assert "up to 5 each, 10 arms at most" in text
+    assert "up to 8 each: 4 arms where the first fix is clear, 16 at most" in text
     assert "CPU (no GPU was found)" in text
     assert "unknown: the log holds no wall times" in text
     assert "not tried: clean_labels: only a person can do it" in text
