@@ -40,7 +40,8 @@ class Sketch:
         folder: The home of its trainer (see `homes.py`).
         near: Its home.
         format: Short name of its format.
-        size: How much it logged: tags and histograms; of copies the one with the most is kept.
+        size: How much it logged: tags and histograms, then points of its longest loss; of copies the one with the most
+            is kept.
         keys: A mark for each of the first values of its losses: those of two logs of one run are nearly all the same.
     """
 
@@ -49,28 +50,25 @@ class Sketch:
     folder: str
     near: str
     format: str
-    size: int
+    size: tuple[int, int]
     keys: tuple[int, ...]
 
 
 def joined(runs: Iterable[Run]) -> list[Run]:
     """Return the runs with copies of one run in one home made one; the richer log is kept, the copy named.
 
-    Two logs are one run when a loss of both has the same values (to 1e-4, nine in ten, at least three points).
+    Two logs are one run when a loss of both has the same values (to 1e-4, nine in ten, at least three points). One
+    from another folder of the same trainer must be of another format too, and hold no value that the one kept lacks.
     """
     runs = list(runs)
     if len(runs) < 2:
         return runs
-    homes = [trainer_home_of_run(run) for run in runs]
-    together = Counter(homes)
-    losses: list[Losses] = [
-        losses_of(run) if together[home] > 1 else {} for run, home in zip(runs, homes, strict=True)
-    ]
+    bare = [_sketch(run) for run in runs]
+    several = set(_several(bare))
+    losses: list[Losses] = [losses_of(run) if i in several else {} for i, run in enumerate(runs)]
     sketches = [
-        sketch_of(run, held)
-        if together[home] > 1
-        else Sketch(run.name, run.source, str(home), str(home), run.format, 0, ())
-        for run, held, home in zip(runs, losses, homes, strict=True)
+        sketch_of(run, losses[i]) if i in several else one
+        for i, (run, one) in enumerate(zip(runs, bare, strict=True))
     ]
     return [
         _with_copies(runs[i], [runs[k] for k in left]) for i, left in copies(sketches, losses.__getitem__)
@@ -84,38 +82,69 @@ def copies(sketches: Sequence[Sketch], losses: Callable[[int], Losses]) -> list[
         sketches: One a run.
         losses: The losses of the run at a place, asked for of those that are likely copies alone.
     """
-    together = Counter(one.folder for one in sketches)
-    kept = [i for i, one in enumerate(sketches) if together[one.folder] == 1]
-    several = [i for i, one in enumerate(sketches) if together[one.folder] > 1]
+    several = _several(sketches)
+    kept = [i for i in range(len(sketches)) if i not in set(several)]
     left: dict[int, list[int]] = {}
     rank: dict[int, int] = {}  # of those kept, the first one first
-    seen: dict[tuple[str, int], list[int]] = {}  # which of those kept begin with a value like this one
-    for i in sorted(several, key=lambda i: (-sketches[i].size, sketches[i].source)):
+    near: dict[tuple[str, int], list[int]] = {}  # which of those kept begin with a value like this one
+    far: dict[
+        tuple[str, int], dict[str, list[int]]
+    ] = {}  # the same by their trainer's folder and their format
+    for i in sorted(several, key=lambda i: (*(-n for n in sketches[i].size), sketches[i].source)):
         one = sketches[i]
-        alike = Counter(
-            k
-            for key in one.keys
-            for k in seen.get((one.folder, key), ())
-            if one.source != sketches[k].source
-            and all(_can_be(one, sketches[m]) for m in (k, *left.get(k, ())))
-        )
+        alike: Counter[int] = Counter()
+        for key in one.keys:
+            others = far.get((one.folder, key), {}).items()
+            alike.update(
+                {
+                    *near.get((one.near, key), ()),
+                    *(k for format_, places in others if format_ != one.format for k in places),
+                }
+            )
         likely = [k for k, hits in alike.items() if hits >= max(1, len(one.keys) // 8)]
         twin = next(
-            (k for k in sorted(likely, key=rank.__getitem__) if _same_values(losses(i), losses(k))), None
+            (
+                k
+                for k in sorted(likely, key=rank.__getitem__)
+                if _is_copy(one, sketches[k], [sketches[m] for m in left.get(k, ())], losses, (i, k))
+            ),
+            None,
         )
         if twin is not None:
             left.setdefault(twin, []).append(i)
             continue
         for key in one.keys:
-            seen.setdefault((one.folder, key), []).append(i)
+            near.setdefault((one.near, key), []).append(i)
+            far.setdefault((one.folder, key), {}).setdefault(one.format, []).append(i)
         rank[i] = len(kept)
         kept.append(i)
     return [(i, left.get(i, [])) for i in sorted(kept, key=lambda i: sketches[i].name)]
 
 
-def _can_be(one: Sketch, other: Sketch) -> bool:
-    """Whether two logs of one trainer's folder may be of one run."""
-    return one.near == other.near or one.format != other.format
+def _several(sketches: Sequence[Sketch]) -> list[int]:
+    """Return the places of those that have others beside them that they may be copies of."""
+    together = Counter(one.near for one in sketches)
+    formats: dict[str, set[str]] = {}
+    for one in sketches:
+        formats.setdefault(one.folder, set()).add(one.format)
+    return [i for i, one in enumerate(sketches) if together[one.near] > 1 or len(formats[one.folder]) > 1]
+
+
+def _is_copy(
+    one: Sketch,
+    other: Sketch,
+    copied: Sequence[Sketch],
+    losses: Callable[[int], Losses],
+    places: tuple[int, int],
+) -> bool:
+    """Whether a log is a copy of another that is kept, of which some others are copies."""
+    if one.source == other.source:
+        return False
+    if one.near == other.near:
+        return _same_values(losses(places[0]), losses(places[1]))
+    if any(one.format == copy.format and one.near != copy.near for copy in copied):
+        return False
+    return _covers(losses(places[1]), losses(places[0]))
 
 
 def sketch_of(run: Run, losses: Losses) -> Sketch:
@@ -127,9 +156,13 @@ def sketch_of(run: Run, losses: Losses) -> Sketch:
         for place, value in enumerate(curve[:HEAD].tolist())
         if math.isfinite(value)
     ]
-    size = run.scalars["tag"].nunique() + len(run.histograms)
+    length = max((len(curve) for curves in losses.values() for curve in curves), default=0)
+    return _sketch(run, tuple(keys), (run.scalars["tag"].nunique() + len(run.histograms), length))
+
+
+def _sketch(run: Run, keys: tuple[int, ...] = (), size: tuple[int, int] = (0, 0)) -> Sketch:
     home, near = trainer_home_of_run(run), home_of_run(run)
-    return Sketch(run.name, run.source, str(home), str(near), run.format, size, tuple(keys))
+    return Sketch(run.name, run.source, str(home), str(near), run.format, size, keys)
 
 
 def losses_of(run: Run) -> Losses:
@@ -170,6 +203,15 @@ def _with_copies(run: Run, copies: Sequence[Run]) -> Run:
 
 def _same_values(one: Losses, other: Losses) -> bool:
     return any(_agree(a, b) for role in ROLES for a in one[role] for b in other[role])
+
+
+def _covers(kept: Losses, copy: Losses) -> bool:
+    """Whether one log holds what the other does: it may go on for longer."""
+    known = [(role, curve) for role in ROLES for curve in copy[role] if len(curve) >= FEWEST_POINTS]
+    return bool(known) and all(
+        any(_agree(longer[: len(curve)], curve) for longer in kept[role] if len(longer) >= len(curve))
+        for role, curve in known
+    )
 
 
 def _agree(one: np.ndarray, other: np.ndarray) -> bool:

@@ -183,6 +183,28 @@ def test_of_a_trainer_started_twice_the_second_is_a_run_of_its_own(tmp_path: Pat
     assert one.scalars["value"].tolist() == pytest.approx(losses(1))
 
 
+def test_of_a_resumed_trainer_the_whole_curve_is_kept(tmp_path: Path) -> None:
+    """Two event files, each of a part, beside the state of all steps: none of them holds what the state does."""
+    more = [scalar("train/epoch", step, step / 10) for step in range(12)]
+    first = content_of([scalar("train/loss", i, losses()[i]) for i in range(16)] + more)
+    second = content_of([scalar("train/loss", i, losses()[i]) for i in range(15, 20)] + more)
+    parts = {f"out/runs/{STAMP.format(i)}/{EVENTS}": part for i, part in enumerate((first, second))}
+    runs = runs_of(tmp_path, {**parts, "out/checkpoint-20/trainer_state.json": state()})
+    whole = [run for run in runs.values() if run.format == "huggingface"]
+    assert [len(run.scalars) for run in whole] == [20]
+
+
+def test_a_checkpoint_that_the_events_went_on_from_is_no_other_run(tmp_path: Path) -> None:
+    old = json.loads(state())
+    old |= {"log_history": old["log_history"][:6], "global_step": 6}
+    logs = {
+        f"out/runs/{STAMP.format(0)}/{EVENTS}": events(),
+        "out/checkpoint-6/trainer_state.json": json.dumps(old),
+    }
+    (run,) = runs_of(tmp_path, {k: v.encode() if isinstance(v, str) else v for k, v in logs.items()}).values()
+    assert len(run.scalars) == 20
+
+
 def test_two_runs_of_one_seed_in_a_writers_own_folders_stay_two(tmp_path: Path) -> None:
     contents = {f"out/runs/{STAMP.format(i)}/{EVENTS}": events() for i in range(2)}
     assert len(runs_of(tmp_path / "a", contents)) == 2
