@@ -23,7 +23,8 @@ def headline(facts: Facts, state: State, plateaus: Sequence[Plateau], found: Seq
     A validation loss that is NaN beside a sound training loss is no state of the run, but nothing can be chosen by it:
     that is told, too.
     """
-    told, lost = _told(facts, state, plateaus, found), _lost_beside(facts.logged)
+    told = _told(facts, state, plateaus, found)
+    lost = "" if state == "diverged" else _lost_beside(facts.logged)
     if not lost:
         return told
     return f"{told[:-1]}; {lost}." if told.endswith(".") else f"{told}; {lost}"
@@ -76,7 +77,10 @@ def _lost_beside(logged: Logged) -> str:
         steps, epochs, values = (rows[name][rows["live"]] for name in ("step", "epoch", "value"))
         finite = np.flatnonzero(np.isfinite(values))
         first = int(finite[-1]) + 1 if len(finite) else 0
-        if first < len(values) and (primary is None or tag != primary.tag):
+        usual = (
+            int(np.diff(finite, prepend=-1).max()) - 1 if len(finite) else 0
+        )  # where not each epoch is validated
+        if len(values) - first > max(usual, 1) and (primary is None or tag != primary.tag):
             return f"{tag} is NaN or Inf from {moment(steps[first], epochs[first])} on"
     return ""
 

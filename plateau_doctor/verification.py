@@ -161,7 +161,8 @@ def carried_out(
         trials, verdicts = protocol_of(
             one, how, rules, plan, train, 1 if how.train is not None else runner.slots
         ).conduct(seen)
-    told, again = revised(one, trials[0], how, rules, plan)
+    control = next(trial for trial in trials if trial.fix is None)
+    told, again = revised(one, control, how, rules, plan)
     return with_trials(found, told, again, trials, verdicts, rules)
 
 

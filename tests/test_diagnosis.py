@@ -114,8 +114,15 @@ def test_a_headline_claims_no_more_than_is_likely(
     assert ("perhaps" in told) == ("perhaps" in says)
 
 
+SPARSE = [i for i in range(30) if i % 5]  # validated every fifth epoch
+
+
+SPARSE = [i for i in range(30) if i % 5]  # validated every fifth epoch
+
+
 @pytest.mark.parametrize(
-    ("lost", "since"), [(range(0, 30), "step 0"), (range(20, 30), "step 20"), ((5, 6), None)]
+    ("lost", "since"),
+    [(range(0, 30), "step 0"), (range(20, 30), "step 20"), ((5, 6), None), ((29,), None), (SPARSE, None)],
 )
 def test_a_validation_loss_that_is_lost_beside_a_sound_training_loss_is_told(
     lost: Sequence[int], since: str | None

@@ -133,7 +133,7 @@ def _in_each(axis: np.ndarray, logged: Sequence[np.ndarray]) -> np.ndarray:
 def _end_to_end(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Return arrays one behind the other: themselves, where they stand so in one block of memory, else a copy."""
     block, counts = parts[0].base, [len(part) for part in parts]
-    if block is not None and block.dtype == parts[0].dtype and block.flags.c_contiguous:
+    if isinstance(block, np.ndarray) and block.dtype == parts[0].dtype and block.flags.c_contiguous:
         first, size = block.ctypes.data, block.itemsize
         places = [(part.ctypes.data - first) // size for part in parts]
         follow = all(

@@ -86,9 +86,11 @@ class TableTail:
         Memory for them would take as long as a third of pandas' reading.
         """
         told = os.fstat(file.fileno())
+        if told.st_size <= LONG:
+            return None
         file.seek(0)
-        header = self._header_of(file.read(LONG)) if told.st_size > LONG else None
-        file.seek(-1, os.SEEK_END)
+        header = self._header_of(file.read(LONG))
+        file.seek(told.st_size - 1)
         if header is None or not header.settled or file.read(1) != b"\n":
             return None
         columns = numbers_in(

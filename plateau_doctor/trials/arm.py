@@ -18,15 +18,12 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 from plateau_doctor.fix import Change
-from plateau_doctor.trials.order import Order, Outcome
+from plateau_doctor.trials.order import EITHER, Order, Outcome
 
 __all__ = ["LOOKED_FOR", "Arm", "guarded"]
 
 LOOKED_FOR = ("keras.Model.fit", "torch.optim.Optimizer.step", "lightning.Trainer", "transformers.Trainer")
 CLAIM, LOGS = "claim", "logs"
-EITHER = frozenset(
-    {"dropout_scale", "weight_decay_scale"}
-)  # turned together, one that can be turned is enough
 Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 
 

@@ -19,7 +19,7 @@ from plateau_doctor.fix import Change
 from plateau_doctor.letters import UsageError, did_you_mean
 from plateau_doctor.run import Run
 from plateau_doctor.series import curve_of
-from plateau_doctor.trials.order import Order
+from plateau_doctor.trials.order import EITHER, Order
 from plateau_doctor.trials.trial import knobs_of
 
 __all__ = ["Template", "settings_of", "template"]
@@ -70,12 +70,18 @@ class Template:
 
     def untestable(self, change: Change) -> str:
         """Return why a change cannot be made by this command; empty where it can."""
-        for knob in knobs_of(change):
-            name = knob.removesuffix("_scale")
-            if name not in self.names:
-                return f"not testable here, because the command has no {{{name}}}"
-            if knob.endswith("_scale") and not isinstance(self.settings.get(name), (int, float)):
-                return f"not testable here, because the log does not tell {name}; give --set {name}=VALUE"
+        reasons = {knob: self._untestable(knob) for knob in knobs_of(change)}
+        either = EITHER & reasons.keys()
+        if any(not reasons[knob] for knob in either):
+            reasons |= dict.fromkeys(either, "")
+        return next(filter(None, reasons.values()), "")
+
+    def _untestable(self, knob: str) -> str:
+        name = knob.removesuffix("_scale")
+        if name not in self.names:
+            return f"not testable here, because the command has no {{{name}}}"
+        if knob.endswith("_scale") and not isinstance(self.settings.get(name), (int, float)):
+            return f"not testable here, because the log does not tell {name}; give --set {name}=VALUE"
         return ""
 
     def filled(self, order: Order) -> tuple[str, ...]:
@@ -100,6 +106,8 @@ class Template:
         }
         for knob, value in order.change.items():
             name = knob.removesuffix("_scale")
+            if knob in EITHER and self._untestable(knob):
+                continue  # the other one is turned
             if knob.endswith("_scale"):
                 scaled = float(value) * float(self.settings[name])  # type: ignore[arg-type]  # numbers, see untestable
                 value = max(1, round(scaled)) if name in WHOLE else scaled

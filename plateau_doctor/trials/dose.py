@@ -40,8 +40,8 @@ def dosed(fix: Fix, control: Run | None) -> Fix:
     return replace(
         fix,
         title=f"{'Lower' if lowers else 'Raise'} the learning rate to {new:g} times what it is",
-        advice=f"The first steps changed the weights by {ratio:.1g} of their size, which is {size}: multiply "
-        f"your rate by {new:g}. {fix.advice}",
+        advice=f"Multiply your rate by {new:g}: the first steps of the control changed the weights by {ratio:.1g} of "
+        f"their size, which is {size} for a start. {fix.advice.rpartition('. ')[2]}",
         snippets={name: code.replace(f"{scale}", f"{new:g}") for name, code in fix.snippets.items()},
         change=replace(fix.change, learning_rate_scale=new),
     )

@@ -79,7 +79,8 @@ class Layers:
                 continue
             for layer in drops:
                 rate = new if knob == "dropout" else layer.rate * new
-                arm.applied(knob, f"{layer.rate:g} -> {rate:g} in {len(drops)} layers")
+                if rate or layer.rate:
+                    arm.applied(knob, f"{layer.rate:g} -> {rate:g} in {len(drops)} layers")
                 layer.rate = min(0.95, rate)
         if change.dropout_scale is not None and not any(one.rate for one in drops):
             arm.not_testable("dropout_scale", "the model has no dropout to scale")
@@ -147,6 +148,7 @@ class _Rebuilding:
         self._pairs: list[tuple[Any, Any]] = []
         self._inputs: dict[int, Any] = {}
         self._words: dict[str, str] = {}
+        self._wider = 0
 
     def build(self, statistics: tuple[Any, Any] | None) -> tuple[Any, dict[str, str]]:
         """Return the new model, not compiled, and what was done, by knob."""
@@ -193,7 +195,8 @@ class _Rebuilding:
             if id(layer) in self._sized:
                 side = "units" if "units" in config else "filters"
                 config[side] = max(1, round(config[side] * change.width_scale))
-                self._words["width_scale"] = f"x{change.width_scale:g} in {len(self._sized)} hidden layers"
+                self._wider += 1
+                self._words["width_scale"] = f"x{change.width_scale:g} in {self._wider} hidden layers"
         elif change.activation and type(layer).__name__ in ACTIVATIONS[1:]:
             self._words["activation"] = f"{change.activation} in the layers"
             return self._layers.Activation(change.activation)

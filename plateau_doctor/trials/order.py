@@ -14,7 +14,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ENVIRONMENT", "ORDER", "OUTCOME", "Order", "Outcome"]
+__all__ = ["EITHER", "ENVIRONMENT", "ORDER", "OUTCOME", "Order", "Outcome"]
+
+# turned together, one of these knobs that can be turned is enough
+EITHER = frozenset({"dropout_scale", "weight_decay_scale"})
 
 ENVIRONMENT = "PLATEAU_DOCTOR_ORDER"
 ORDER, OUTCOME = "order.json", "outcome.json"

@@ -1,9 +1,8 @@
 """The protocol: which arm is trained next, when a fix is judged, and when to stop.
 
 Fixes that the user asks for are tried one after another until one is confirmed. Of each, two seeds are trained, control
-and treated, then more; each round is a look at the verdict, and a clear one ends it. The last round is left to fixes
-that gain. The control of a seed serves all fixes. A fix that cannot be tested here leaves its place, and its share of
-the error, to the next.
+and treated, then more; each round is a look at the verdict, and a clear one ends it. The control of a seed serves all
+fixes. A fix that cannot be tested here leaves its place, and its share of the error, to the next.
 
 Where nobody asked, the first control is trained before a fix is chosen, since what it records tells more of the cause
 than most logs (`suspects.py`). Then the fixes are screened: each is trained with the first seed alone, the likeliest
@@ -41,7 +40,6 @@ Seen = Callable[[Trial | Verdict], None]
 CLEAR = 4.0  # thresholds that a first seed gains where its fix is followed up at once
 IN_VAIN = "not reproduced: the control does not show the trouble again"
 PROMISING = 0.5  # thresholds that a fix gains where it is worth more seeds
-ENOUGH = 5  # seeds that a fix gets in any case where the user asked for it
 SMALL = "its first seed gains less than half of what is worth a change"
 LEFT = "it was left there, since another fix was confirmed"
 UNTOUCHED = Change()
@@ -98,12 +96,14 @@ class _Bench:
         plan: What is trained.
         seen: Is told each trial.
         trials: Name of an arm -> what came of it.
+        spent: Fixes of which a look has spent error.
     """
 
     of: Protocol
     plan: Plan
     seen: Seen
     trials: dict[str, Trial] = field(default_factory=dict)
+    spent: set[str] = field(default_factory=set)
 
     def first_control(self) -> Trial:
         """Train the first control, and return what came of it."""
@@ -122,7 +122,7 @@ class _Bench:
             yield verdict
             if verdict.kind == "confirmed" or self._control_failed:
                 return
-            if verdict.alpha is not None:  # what could not be judged has spent nothing
+            if fix.id in self.spent:  # what could not be judged has spent nothing
                 left, tried = left - alpha, tried + 1
 
     def screened(self) -> Iterator[Verdict]:
@@ -181,7 +181,8 @@ class _Bench:
         for seeds in looks_of(self.plan.seeds):
             self._train([arm for seed in range(seeds) for arm in (_control(seed), _treated(fix, seed))])
             verdict = self.judged(fix, seeds, alpha)
-            hopeless = _thresholds(verdict) < PROMISING and (while_it_gains or seeds >= ENOUGH)
+            self.spent |= {fix.id} if verdict.alpha is not None else set()
+            hopeless = while_it_gains and _thresholds(verdict) < PROMISING
             if verdict.kind in ("confirmed", "refuted", "failed") or hopeless:
                 break
         return verdict

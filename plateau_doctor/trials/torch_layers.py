@@ -70,6 +70,8 @@ class Layers:
                     one.requires_grad_(True)
                 new += [one for one in model.parameters() if not any(one is p for p in parameters + new)]
                 self._arm.applied("train_all_layers", f"{len(frozen)} frozen arrays of weights are trained")
+        if self._arm.change.dropout_scale is not None and "dropout_scale" not in self._arm.outcome.applied:
+            self._arm.not_testable("dropout_scale", "the model has no dropout to scale")
         return new
 
     def turned(self, given: Any) -> list[Any]:
@@ -122,14 +124,11 @@ class Layers:
         change = self._arm.change
         found = [m for m in model.modules() if isinstance(m, self._nn.modules.dropout._DropoutNd)]
         knob = "dropout" if change.dropout is not None else "dropout_scale"
-        if not any(m.p for m in found) and change.dropout is None:
-            self._arm.not_testable(knob, "the model has no dropout to scale")
-            return
-        for module in found:
+        for module in found if change.dropout is not None else [m for m in found if m.p]:
             new = change.dropout if change.dropout is not None else module.p * (change.dropout_scale or 0.0)
             self._arm.applied(knob, f"{module.p:g} -> {new:g} in {len(found)} modules")
             module.p = min(0.95, new)
-        if not found and weighted:
+        if not found and weighted and change.dropout is not None:
             rate, drop = change.dropout, self._nn.functional.dropout
             weighted[-1].register_forward_pre_hook(lambda m, a: (drop(a[0], rate, m.training), *a[1:]))
             self._arm.applied(knob, f"{rate:g} before the last layer")

@@ -12,7 +12,9 @@ import pytest
 from making_growth import same
 
 from plateau_doctor.readers import Follower, read, table_tail
+from plateau_doctor.readers.axes import curves
 from plateau_doctor.readers.bulk import grid
+from plateau_doctor.readers.table import header_of
 from plateau_doctor.run import Problem, Run
 
 ROWS = 900
@@ -102,6 +104,10 @@ def test_a_file_that_changes_meanwhile_is_read_as_it_stands_then(
 
 def test_columns_side_by_side_are_taken_as_they_stand_and_each_can_be_written_to(table: Path) -> None:
     table.write_bytes(HEADER + b"".join(line.replace(b",,", b",0.5,") for line in LINES))
+    found = table_tail.TableTail(table, header_of, keeps=False).read()
+    assert isinstance(found, dict)
+    scalars, _ = curves(found)
+    assert np.shares_memory(scalars["value"].to_numpy(), found["loss"]), "the numbers stand once"
     (run,) = read(table)
     assert isinstance(run, Run)
     for name in ("value", "step", "epoch"):

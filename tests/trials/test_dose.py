@@ -56,7 +56,9 @@ def test_a_rate_is_moved_at_least_as_far_as_the_fix_says(name: str, ratio: float
 def test_title_advice_and_code_say_the_same_as_the_change(name: str, ratio: float, new: str) -> None:
     fix = dosed(FIXES[name], control(*[ratio / 2.5] * 8))
     assert f" {new} " in fix.title
-    assert f"multiply your rate by {new}." in fix.advice
+    assert fix.advice.startswith(f"Multiply your rate by {new}: ")
+    assert FIXES[name].advice.partition(". ")[0] not in fix.advice
+    assert fix.advice.endswith(FIXES[name].advice.rpartition(". ")[2])
     for code in fix.snippets.values():
         assert re.findall(r"(?<![\w.])\d+\.?\d*", code) == [new]
 

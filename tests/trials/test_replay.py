@@ -72,13 +72,10 @@ def test_an_unclear_gain_takes_all_seeds_and_no_more() -> None:
     assert verdicts[0].cost == pytest.approx(6 * 12 / 60)
 
 
-def test_the_last_round_is_left_to_a_fix_that_gains() -> None:
-    control, same = [1.0, 1.3, 0.8, 1.1, 0.9, 1.0, 1.2, 0.8], [1.05, 1.2, 0.85, 1.05, 0.95]
-    trained, verdicts = conducted({None: outcomes(*control), "lower_lr": outcomes(*same)}, seeds=8)
-    assert (verdicts[0].kind, verdicts[0].seeds, len(trained)) == ("inconclusive", 5, 10)
-    better = [0.95, 1.1, 0.8, 0.8, 0.9, 0.9, 0.95, 0.7]
-    trained, verdicts = conducted({None: outcomes(*control), "lower_lr": outcomes(*better)}, seeds=8)
-    assert (verdicts[0].seeds, len(trained)) == (8, 16)
+def test_a_fix_that_was_asked_for_is_tried_until_it_is_refuted() -> None:
+    same = [1.0, 1.3, 0.8, 1.1, 0.9, 1.0, 1.2, 0.8]
+    trained, verdicts = conducted({None: outcomes(*same), "lower_lr": outcomes(*same)}, seeds=8)
+    assert (verdicts[0].kind, verdicts[0].seeds) == ("refuted", 8)
     assert [arm for arm in trained if "seed-3" in arm] == ["control/seed-3", "lower_lr/seed-3"]
 
 
@@ -132,6 +129,27 @@ def test_what_cannot_be_tested_leaves_its_place_and_its_share_of_the_error_to_th
     assert [one.fix for one in verdicts] == ["lower_lr", "raise_lr", "label_smoothing"]
     spent = [alpha_of_look(3, 3, alpha_of_fix(rank, 2)) for rank in range(2)]
     assert verdicts[1].alpha == pytest.approx(spent[0])
+
+
+def test_error_that_a_look_has_spent_is_not_given_to_the_next_fix() -> None:
+    scores = [0.5, 0.52, None]
+    arms = [
+        Outcome(
+            held_on="t",
+            loss=1.0 + s / 9,
+            steps=1,
+            epochs=12,
+            metrics={} if m is None else {"macro_recall": m},
+        )
+        for s, m in enumerate(scores)
+    ]
+    better = outcomes(0.8, 0.9, 1.0)
+    weighed = Fix("class_weights", "", "", "", (), {}, Change(class_weights="balanced"))
+    _, verdicts = conducted(
+        {None: list(arms), "class_weights": list(arms), "lower_lr": better}, (weighed, LOWER)
+    )
+    assert verdicts[0].alpha is None
+    assert verdicts[1].alpha == pytest.approx(alpha_of_look(verdicts[1].seeds, 3, 0.05 / 3))
 
 
 def test_without_a_held_out_score_it_is_inconclusive_and_says_so() -> None:

@@ -290,3 +290,18 @@ def test_of_dropout_and_decay_turned_together_one_is_enough(
     assert arm.outcome.applied.keys() == there
     assert ended == (not there)
     assert "; ".join(arm.outcome.not_testable.values()) == ("" if there else NEITHER)
+
+
+@pytest.mark.parametrize("first", [0.5, 0.0])
+def test_of_two_modules_of_one_optimizer_the_dropout_of_either_is_scaled(
+    first: float, tmp_path: Path
+) -> None:
+    arm = Arm(Order(str(tmp_path), {"dropout_scale": 0.5}, epochs=1))
+    with wrapped(arm):
+        body = nn.Sequential(nn.Dropout(first), nn.Linear(2, 2))
+        head = nn.Sequential(nn.Dropout(0.5 - first), nn.Linear(2, 1))
+        optimizer = torch.optim.SGD([*body.parameters(), *head.parameters()], lr=0.1)
+        head(body(torch.ones(1, 2))).sum().backward()
+        optimizer.step()
+    assert arm.outcome.not_testable == {}
+    assert sorted([body[0].p, head[0].p]) == [0.0, 0.25]

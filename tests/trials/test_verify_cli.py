@@ -15,6 +15,7 @@ import pytest
 import plateau_doctor
 from plateau_doctor.cli import _run
 from plateau_doctor.cli_verify import _progress
+from plateau_doctor.examination import load_fixes
 from plateau_doctor.fix import Change
 from plateau_doctor.trials.command import template
 from plateau_doctor.trials.order import Order
@@ -356,3 +357,14 @@ def test_the_diagnosis_is_updated_by_what_the_trial_showed() -> None:
     assert after[1].probability is None
     assert after[0].evidence[0].says == "a trial confirmed its fix clean_labels"
     assert updated([first], [Verdict("lower_lr", "inconclusive", "")]) == (first,)
+
+
+def test_by_a_command_too_one_of_dropout_and_decay_is_enough() -> None:
+    change = load_fixes()["less_regularization"].change
+    assert change is not None
+    base = template("t --p {dropout} --n {epochs} --to {logdir}", {"dropout": 0.8})
+    assert base.untestable(change) == ""
+    order = Order("here", {"dropout_scale": 0.2, "weight_decay_scale": 0.01}, epochs=2)
+    assert base.filled(order)[2] == "0.16"
+    neither = template("t --n {epochs} --to {logdir}", {"dropout": 0.8})
+    assert "the command has no {" in neither.untestable(change)
