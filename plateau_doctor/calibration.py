@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from plateau_doctor.facts import Value, known_facts
@@ -39,6 +40,9 @@ ACCUSED, TOLD = 0.01, 0.145  # shares of sound runs that may be accused, or told
 # too. On the corpus 0.3 costs 1 % of the right first causes; of the 11 example runs, made by Keras, it saves 3.
 LEAN, LEAN_OTHERWISE = {"rich": 0.3, "norm": 0.3}, 0.2
 BLIND = ("loss_rate", "loss")  # without held-out data
+# levels judged by several views of a run (`views.py`): those of which the corpus has runs logged in several ways
+VIEWED = ("rate", "loss_rate")
+OTHER_VIEWS = {"epoch": ("thinned",), "resumed": ("thinned",), "step": ("epoch", "thinned")}
 CAUTION = 0.9  # factor on log-odds: a user's data differ from ours by more than ours from each other
 ELSEWHERE = 0.3  # what a log in which a cause is not first counts for its calibration
 ASKED_OF = ("train_loss", "val_loss", "val_metric", "learning_rate")  # what most people log
@@ -64,7 +68,9 @@ class Predicted:
 
     @classmethod
     def of(cls, table: Table, rules: Sequence[Rule], causes: Sequence[str], odds: np.ndarray) -> Predicted:
-        """Add what the rules say in words to what the trees say."""
+        """Add what the rules say in words to what the trees say, the mean over the views of a run where it has some."""
+        if table.rows["level"].iat[0] in VIEWED:
+            odds = _over_views(table, odds)
         known = {rule.cause: rule for rule in rules}
         records = _records(table)
         words = np.full(odds.shape, PRIOR)
@@ -126,7 +132,8 @@ def calibrated(predicted: Predicted, rules: Sequence[Rule], level: str) -> Level
     factor = _temper(predicted)
     causes = {cause: terms.tempered(factor) for cause, terms in _all_terms(predicted).items()}
     blind = level in BLIND
-    made = Level(causes, clear_at=0.0, told_at=0.0, lean=predicted.lean, blind=blind)
+    views = level in VIEWED
+    made = Level(causes, clear_at=0.0, told_at=0.0, lean=predicted.lean, blind=blind, views=views)
     loud = {rule.cause for rule in rules if rule.severity != "note"}
     aloud = [k for k, cause in enumerate(predicted.causes) if cause in loud]
     sound = predicted.only(predicted.table.sound())
@@ -135,6 +142,24 @@ def calibrated(predicted: Predicted, rules: Sequence[Rule], level: str) -> Level
     told_at = _bar(sick, np.asarray(all_told.any(axis=1)), weights, TOLD)
     clear_at = _bar(sick, np.asarray(clear[:, aloud].any(axis=1)), weights, ACCUSED)
     return replace(made, clear_at=max(clear_at, told_at), told_at=told_at)
+
+
+def _over_views(table: Table, odds: np.ndarray) -> np.ndarray:
+    """Return log-odds (n, causes) as the mean over those of a run's other views, where all of them are in the table."""
+    rows, means = table.rows.reset_index(drop=True), odds.copy()
+    keys = pd.MultiIndex.from_frame(rows[["name", "seed"]])
+    places = {
+        axis: pd.Series(rows.index[own], keys[own]).reindex(keys).to_numpy(dtype=float)
+        for axis in ("epoch", "thinned")
+        for own in [(rows["axis"] == axis).to_numpy()]
+    }
+    for axis, others in OTHER_VIEWS.items():
+        own = (rows["axis"] == axis).to_numpy()
+        for other in others:
+            own = own & np.isfinite(places[other])
+        beside = [odds[places[other][own].astype(int)] for other in others]
+        means[own] = np.mean([odds[own], *beside], axis=0)
+    return means
 
 
 def _all_terms(predicted: Predicted) -> dict[str, Terms]:

@@ -25,6 +25,7 @@ from plateau_doctor import places
 from plateau_doctor.facts import Facts
 from plateau_doctor.odds import log_sum, sums_without_each
 from plateau_doctor.trees import Trees
+from plateau_doctor.views import views_of
 
 __all__ = [
     "ALSO",
@@ -98,6 +99,7 @@ class Level:
         told_at: The same, from which the likeliest cause is told at all.
         lean: How much the words of the rules count in ranking the causes.
         blind: Whether such a log is too poor for a cause that no sign shows.
+        views: Whether the trees are asked about other views of a run, too (see `views.py`).
     """
 
     causes: Mapping[str, Terms]
@@ -105,6 +107,7 @@ class Level:
     told_at: float
     lean: float
     blind: bool
+    views: bool = False
 
 
 def told(
@@ -190,7 +193,8 @@ class Weights:
         if name not in self.levels:
             return None
         trees, terms = self.trees[name], self.levels[name].causes
-        shares = trees.shares(trees.row(facts))
+        seen = (facts, *(views_of(facts.logged) if self.levels[name].views else ()))
+        shares = np.mean([trees.shares(trees.row(one)) for one in seen], axis=0)
         shares = shares[:-1] - shares[-1]  # against a sound run
         causes = trees.classes[:-1]
         sums = shares.sum(axis=1) + [beside.get(cause, 0.0) for cause in causes]
@@ -216,6 +220,7 @@ class Weights:
                 level["told_at"],
                 level["lean"],
                 level["blind"],
+                level["views"],
             )
             for name, level in data["levels"].items()
         }
@@ -229,6 +234,7 @@ class Weights:
                 "told_at": round(level.told_at, 3),
                 "lean": level.lean,
                 "blind": level.blind,
+                "views": level.views,
                 "causes": {
                     cause: [round(v, 3) for v in asdict(terms).values()]
                     for cause, terms in sorted(level.causes.items())

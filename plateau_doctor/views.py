@@ -1,0 +1,95 @@
+"""A run as it would stand in its log had it been logged otherwise: by epochs, and half as often.
+
+What is told of a run should not hang on how often it was logged. So the fitted trees are asked about these views too,
+and the mean of their answers counts (`weights.py`). Thinned to half, 85 % of the logs without gradients keep their
+first cause without this, 91 % with it (`benchmarks/accuracy.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from plateau_doctor.facts import Facts, Logged
+from plateau_doctor.facts.logged import remembered
+from plateau_doctor.run import SCALAR_COLUMNS, Run
+
+__all__ = ["views_of"]
+
+FEWEST_EPOCHS, FEWEST_POINTS = 10, 20  # of which a view is made
+MOST_POINTS = 1_000  # half of more than that tells the same as the whole
+AVERAGED = frozenset(
+    {"train_loss", "train_metric", "val_loss", "val_metric"}
+)  # others count at the end of an epoch
+Columns = dict[str, np.ndarray]
+Change = Callable[[str, Columns], Columns]  # of the rows of a tag, by its role
+
+
+@remembered
+def views_of(logged: Logged) -> tuple[Facts, ...]:
+    """Return the facts of a run by epochs, where it was logged more often, and of every other value of that.
+
+    Views of its scalars: histograms stay as they are. A short log has none.
+    """
+    by_epoch = _by_epoch(logged)
+    half = _halved(by_epoch or logged)
+    return tuple(Facts(one) for one in (by_epoch, half) if one is not None)
+
+
+def _by_epoch(logged: Logged) -> Logged | None:
+    """Return a run with one value an epoch, None where it has no more or too few epochs."""
+    fine, length = logged.finest, logged.epoch_length
+    if fine is None or length is None or logged.counts_epochs or len(fine.steps) < 2 * FEWEST_EPOCHS:
+        return None
+    stride = float(np.median(np.diff(fine.steps)))
+    before = float(fine.steps[0]) - stride
+    epochs = (float(fine.steps[-1]) - before) / length
+    if epochs < FEWEST_EPOCHS or len(fine.steps) < 2 * epochs:
+        return None
+
+    def coarse(role: str, rows: Columns) -> Columns:
+        number = np.maximum(1.0, np.ceil((rows["step"] - before) / length - 1e-6))
+        last = np.flatnonzero(np.diff(number, append=np.inf))
+        if (np.diff(number) < 0).any() or len(number) <= len(last):
+            return rows
+        values = rows["value"]
+        if role in AVERAGED:
+            starts = np.concatenate([[0], last[:-1] + 1])
+            values = np.add.reduceat(values, starts) / np.diff(np.append(starts, len(values)))
+        else:
+            values = values[last]
+        return {
+            **{name: column[last] for name, column in rows.items()},
+            "value": values,
+            "epoch": number[last],
+        }
+
+    return _made(logged, coarse)
+
+
+def _halved(logged: Logged) -> Logged | None:
+    """Return a run with every other value of each tag, None where it is too short, or so long that it is all one."""
+    primary = logged.primary
+    if primary is None or not FEWEST_POINTS <= len(primary.values) <= MOST_POINTS:
+        return None
+    return _made(logged, lambda _, rows: {name: column[::2] for name, column in rows.items()})
+
+
+def _made(logged: Logged, change: Change) -> Logged | None:
+    """Return a run whose tags' live rows are changed, by role."""
+    parts = []
+    for tag in logged.tags:
+        rows = logged.columns(tag)
+        live = rows["live"]
+        rows = rows if live.all() else {name: column[live] for name, column in rows.items()}
+        if len(rows["value"]):
+            parts.append(change(str(rows["role"][0]), rows))
+    if not parts:
+        return None
+    frame = {name: np.concatenate([part[name] for part in parts]) for name in SCALAR_COLUMNS}
+    frame["segment"] = np.zeros_like(frame["segment"])
+    run: Run = dataclasses.replace(logged.run, scalars=pd.DataFrame(frame, copy=False))
+    return Logged(run)
