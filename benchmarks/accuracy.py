@@ -5,7 +5,8 @@
 Reads the committed table of facts and labels (`benchmarks/corpus/`, made by `corpus.py`); nothing is trained. No
 data set is on both sides of a fold. "Rich" logs have histograms and settings; "poor" ones losses, accuracies and
 the learning rate alone. A cause is right when undoing it, alone, made that training end clearly better. Undetermined
-counts as a miss.
+counts as a miss. Poor logs are judged by several views of a run (`plateau_doctor/views.py`); the corpus holds them for
+one seed in three, the others are judged by the log alone.
 """
 
 from __future__ import annotations
