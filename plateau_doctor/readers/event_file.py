@@ -55,8 +55,8 @@ class EventFile:
     @property
     def order(self) -> tuple[float, list[tuple[int, str]]]:
         """Sorts the files of a folder by the time they were begun, then by the numbers in their names."""
-        pieces = re.split(r"(\d+)", self.path.name)
-        natural = [(int(p), "") if p.isdecimal() and len(p) < 300 else (-1, p) for p in pieces]
+        pieces = re.split(r"(\d+)", self.path.name)  # every second one is a number
+        natural = [(int(p), "") if i % 2 and len(p) < 300 else (-1, p) for i, p in enumerate(pieces)]
         return (self.begun if math.isfinite(self.begun) else math.inf, natural)
 
 
