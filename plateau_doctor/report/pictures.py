@@ -120,7 +120,7 @@ def heat_map(
     height = max(SHORTEST, ROW * rows)
     with blank_sheet() as sheet:
         alt = sheet.alt
-        below = _axis_of_names(sheet, [f"{step:.0f}" for step in steps], 5)
+        below = _axis_of_names(sheet, [f"{step:.{_digits(steps)}f}" for step in steps], 5)
         beside = _axis_of_names(sheet, layers, rows)
         x = alt.X(field="x", type="ordinal", title="step", axis=below)
         y = alt.Y(field="layer", type="ordinal", title=None, axis=beside)
@@ -129,6 +129,12 @@ def heat_map(
         rects = sheet.layer(known, {"type": "rect"}, x=x, y=y, color=color)
         cross = sheet.layer(lost, {"type": "text", "text": LOST, "color": BAD}, x=x, y=y)
         return sheet.svg(alt.LayerSpec(layer=[rects, cross], width=width, height=height))
+
+
+def _digits(steps: Sequence[float]) -> int:
+    """Return how many digits behind the point tell steps apart: none of whole ones, as counted by updates."""
+    width = (max(steps) - min(steps)) / max(1, len(steps) - 1)
+    return 0 if width >= 1 or width == 0 else min(3, math.ceil(-math.log10(width)))
 
 
 def _axis_of_names(sheet: Sheet, names: Sequence[str], most: int) -> Any:
