@@ -77,10 +77,9 @@ def _lost_beside(logged: Logged) -> str:
         steps, epochs, values = (rows[name][rows["live"]] for name in ("step", "epoch", "value"))
         finite = np.flatnonzero(np.isfinite(values))
         first = int(finite[-1]) + 1 if len(finite) else 0
-        usual = (
-            int(np.diff(finite, prepend=-1).max()) - 1 if len(finite) else 0
-        )  # where not each epoch is validated
-        if len(values) - first > max(usual, 1) and (primary is None or tag != primary.tag):
+        gap = int(np.diff(finite).max()) - 1 if len(finite) > 1 else 0  # where not each epoch is validated
+        usual = max(gap, 1) if len(finite) else 0
+        if len(values) - first > usual and (primary is None or tag != primary.tag):
             return f"{tag} is NaN or Inf from {moment(steps[first], epochs[first])} on"
     return ""
 

@@ -51,17 +51,15 @@ def _by_epoch(logged: Logged) -> Logged | None:
     if epochs < FEWEST_EPOCHS or len(fine.steps) < 2 * epochs:
         return None
 
+    end = float(fine.steps[-1])
+
     def coarse(role: str, rows: Columns) -> Columns:
         number = np.maximum(1.0, np.ceil((rows["step"] - before) / length - 1e-6))
         last = np.flatnonzero(np.diff(number, append=np.inf))
-        if (np.diff(number) < 0).any() or len(number) <= len(last):
-            return rows
+        if (np.diff(number) < 0).any() or rows["step"][-1] - before < (end - before) / 2:
+            return rows  # it is not counted in the same steps
         values = rows["value"]
-        if role in AVERAGED:
-            starts = np.concatenate([[0], last[:-1] + 1])
-            values = np.add.reduceat(values, starts) / np.diff(np.append(starts, len(values)))
-        else:
-            values = values[last]
+        values = _means(values, last) if role in AVERAGED else values[last]
         return {
             **{name: column[last] for name, column in rows.items()},
             "value": values,
@@ -76,7 +74,22 @@ def _halved(logged: Logged) -> Logged | None:
     primary = logged.primary
     if primary is None or not FEWEST_POINTS <= len(primary.values) <= MOST_POINTS:
         return None
-    return _made(logged, lambda _, rows: {name: column[::2] for name, column in rows.items()})
+    return _made(logged, _every_other)
+
+
+def _means(values: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return the mean of the finite values up to each last one (m,) of a stretch; of none that is finite, the last."""
+    finite, starts = np.isfinite(values), np.concatenate([[0], last[:-1] + 1])
+    counts = np.add.reduceat(finite.astype(float), starts)
+    sums = np.add.reduceat(np.where(finite, values, 0.0), starts)
+    return np.where(counts > 0, sums / np.maximum(counts, 1.0), values[last])
+
+
+def _every_other(_: str, rows: Columns) -> Columns:
+    """Return every other row of a tag, of those with a finite value and of the others."""
+    finite = np.isfinite(rows["value"])
+    kept = np.sort(np.concatenate([np.flatnonzero(finite)[::2], np.flatnonzero(~finite)[::2]]))
+    return {name: column[kept] for name, column in rows.items()}
 
 
 def _made(logged: Logged, change: Change) -> Logged | None:

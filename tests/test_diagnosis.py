@@ -115,14 +115,19 @@ def test_a_headline_claims_no_more_than_is_likely(
 
 
 SPARSE = [i for i in range(30) if i % 5]  # validated every fifth epoch
-
-
-SPARSE = [i for i in range(30) if i % 5]  # validated every fifth epoch
+GAPS = [*range(12), *range(20, 30)]  # not yet, and no longer
 
 
 @pytest.mark.parametrize(
     ("lost", "since"),
-    [(range(0, 30), "step 0"), (range(20, 30), "step 20"), ((5, 6), None), ((29,), None), (SPARSE, None)],
+    [
+        (range(0, 30), "step 0"),
+        (range(20, 30), "step 20"),
+        ((5, 6), None),
+        ((29,), None),
+        (SPARSE, None),
+        (GAPS, "step 20"),
+    ],
 )
 def test_a_validation_loss_that_is_lost_beside_a_sound_training_loss_is_told(
     lost: Sequence[int], since: str | None

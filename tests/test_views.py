@@ -74,3 +74,39 @@ def test_what_a_later_start_wrote_anew_is_left_out() -> None:
     (whole,) = views_of(Logged(run))
     for tag in ("loss", "val_loss"):
         assert half.logged.columns(tag)["value"] == pytest.approx(whole.logged.columns(tag)["value"])
+
+
+def test_a_lost_step_leaves_the_mean_of_its_epoch_to_the_others() -> None:
+    run = by_steps()
+    losses = np.flatnonzero(run.scalars["tag"] == "loss")
+    odd = run.scalars.copy()
+    odd.loc[losses[2::STEPS], "value"] = np.nan
+    odd.loc[losses[3 * STEPS + 1], "value"] = np.inf
+    odd.loc[losses[5 * STEPS : 6 * STEPS], "value"] = np.nan
+    by_epoch, _ = views_of(Logged(Run("r", "r", "csv", odd)))
+    values = by_epoch.logged.columns("loss")["value"]
+    expected = Logged(by_epochs(run)).columns("loss")["value"]
+    assert np.flatnonzero(~np.isfinite(values)).tolist() == [5]
+    kept = np.arange(24) != 5
+    assert values[kept] == pytest.approx(expected[kept], abs=0.1)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_where_every_second_value_is_nan_the_half_is_of_the_others(first: int) -> None:
+    run = by_epochs(by_steps(48))
+    rows = np.flatnonzero(run.scalars["tag"] == "val_loss")
+    run.scalars.loc[rows[first::2], "value"] = np.nan
+    (half,) = views_of(Logged(run))
+    values = half.logged.columns("val_loss")["value"]
+    assert np.isfinite(values).sum() == 12
+
+
+def test_a_tag_that_is_counted_otherwise_is_left_as_it_is() -> None:
+    run = by_steps()
+    held_out = run.scalars["tag"] == "val_loss"
+    run.scalars.loc[held_out, "step"] = np.arange(held_out.sum(), dtype=float)
+    run = Run("r", "r", "csv", run.scalars, settings={"steps_per_epoch": float(STEPS)})
+    by_epoch, half = views_of(Logged(run))
+    assert len(by_epoch.logged.columns("val_loss")["value"]) == 24
+    assert len(by_epoch.logged.columns("loss")["value"]) == 24
+    assert len(half.logged.columns("val_loss")["value"]) == 12

@@ -83,7 +83,8 @@ def copies(sketches: Sequence[Sketch], losses: Callable[[int], Losses]) -> list[
         losses: The losses of the run at a place, asked for of those that are likely copies alone.
     """
     several = _several(sketches)
-    kept = [i for i in range(len(sketches)) if i not in set(several)]
+    among = set(several)
+    kept = [i for i in range(len(sketches)) if i not in among]
     left: dict[int, list[int]] = {}
     rank: dict[int, int] = {}  # of those kept, the first one first
     near: dict[tuple[str, int], list[int]] = {}  # which of those kept begin with a value like this one
@@ -208,10 +209,11 @@ def _same_values(one: Losses, other: Losses) -> bool:
 def _covers(kept: Losses, copy: Losses) -> bool:
     """Whether one log holds what the other does: it may go on for longer."""
     known = [(role, curve) for role in ROLES for curve in copy[role] if len(curve) >= FEWEST_POINTS]
-    return bool(known) and all(
-        any(_agree(longer[: len(curve)], curve) for longer in kept[role] if len(longer) >= len(curve))
-        for role, curve in known
-    )
+    pairs = [
+        [(longer[: len(one)], one) for longer in kept[role] if len(longer) >= len(one)] for role, one in known
+    ]
+    told = any(_agree(*pair) for beside in pairs for pair in beside)  # constants alone tell nothing
+    return told and all(any(_close(*pair) for pair in beside) for beside in pairs)
 
 
 def _agree(one: np.ndarray, other: np.ndarray) -> bool:
@@ -219,4 +221,8 @@ def _agree(one: np.ndarray, other: np.ndarray) -> bool:
     finite = one[:n][np.isfinite(one[:n])]
     if len(finite) < FEWEST_POINTS or max(len(one), len(other)) > 1.5 * n or np.ptp(finite) == 0:
         return False
-    return float(np.mean(np.isclose(one[:n], other[:n], rtol=TOLERANCE, atol=1e-7, equal_nan=True))) >= AGREE
+    return _close(one[:n], other[:n])
+
+
+def _close(one: np.ndarray, other: np.ndarray) -> bool:
+    return float(np.mean(np.isclose(one, other, rtol=TOLERANCE, atol=1e-7, equal_nan=True))) >= AGREE

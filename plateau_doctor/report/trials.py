@@ -137,7 +137,7 @@ def plan_says(one: RunExamination, plan: Plan, device: str) -> str:
     lines = [
         f"run      {one.run.name}",
         f"arms     {', '.join(['control', *names[: plan.most]])}",
-        f"seeds    up to {plan.seeds} each: {counted(few, 'arm')} where the first fix is clear, {arms} at most",
+        f"seeds    up to {plan.seeds} each: {_arms(few, arms)}",
         f"budget   {cap or 'unknown'} an arm: {plan.budget.says}",
         "schedule a schedule of the script's own that follows its number of epochs ends with the budget",
         f"minutes  {'unknown: the log holds no wall times' if seconds is None else _minutes(seconds, few, arms)}",
@@ -160,9 +160,18 @@ def _and(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def _arms(few: int, arms: int) -> str:
+    return (
+        f"{counted(few, 'arm')} where the first fix is clear, {arms} at most"
+        if few < arms
+        else counted(arms, "arm")
+    )
+
+
 def _minutes(seconds: float, few: int, arms: int) -> str:
     first, last = (f"{seconds * count / 60:.1f}" for count in (few, arms))
-    return f"about {seconds / 60:.1f} an arm, {first} to {last} in all, one after another"
+    spread = f"{first} to {last}" if few < arms else last
+    return f"about {seconds / 60:.1f} an arm, {spread} in all, one after another"
 
 
 def _is(verdict: Verdict) -> str:

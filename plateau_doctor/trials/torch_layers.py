@@ -70,8 +70,6 @@ class Layers:
                     one.requires_grad_(True)
                 new += [one for one in model.parameters() if not any(one is p for p in parameters + new)]
                 self._arm.applied("train_all_layers", f"{len(frozen)} frozen arrays of weights are trained")
-        if self._arm.change.dropout_scale is not None and "dropout_scale" not in self._arm.outcome.applied:
-            self._arm.not_testable("dropout_scale", "the model has no dropout to scale")
         return new
 
     def turned(self, given: Any) -> list[Any]:

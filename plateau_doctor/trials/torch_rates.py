@@ -16,6 +16,11 @@ __all__ = ["Rates"]
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}
 
+SCALED = {  # knobs that one of several models or optimizers may have: known at the first step
+    "dropout_scale": "the model has no dropout to scale",
+    "weight_decay_scale": "the optimizer has no weight decay to scale",
+}
+
 
 class Rates:
     """What is changed around the steps of the optimizers.
@@ -42,9 +47,9 @@ class Rates:
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Set the rates of this step and clip; `total` is the number of steps of the trial, if that is known."""
         self._kept = []
-        scaled = self._arm.change.weight_decay_scale is not None
-        if scaled and "weight_decay_scale" not in self._arm.outcome.applied:
-            self._arm.not_testable("weight_decay_scale", "the optimizer has no weight decay to scale")
+        for knob, why in SCALED.items():
+            if getattr(self._arm.change, knob) is not None and knob not in self._arm.outcome.applied:
+                self._arm.not_testable(knob, why)
         for place, group in enumerate(optimizer.param_groups):
             rate = float(group["lr"])
             base = self._first.setdefault((id(optimizer), place), rate)

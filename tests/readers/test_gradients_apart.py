@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -203,6 +204,18 @@ def test_a_checkpoint_that_the_events_went_on_from_is_no_other_run(tmp_path: Pat
     }
     (run,) = runs_of(tmp_path, {k: v.encode() if isinstance(v, str) else v for k, v in logs.items()}).values()
     assert len(run.scalars) == 20
+
+
+@pytest.mark.parametrize("odd", [[math.nan] * 10, [1.5] * 10, [1.9, 1.8, *[math.nan] * 8]], ids=str)
+def test_a_trainer_whose_evaluation_says_nothing_is_one_run(tmp_path: Path, odd: list[float]) -> None:
+    told = json.loads(state())
+    told["log_history"] += [{"step": 2 * i, "eval_loss": value} for i, value in enumerate(odd)]
+    logged = [scalar("train/loss", i, loss) for i, loss in enumerate(losses())]
+    logged += [scalar("eval/loss", 2 * i, value) for i, value in enumerate(odd)]
+    logged += [scalar("train/epoch", i, i / 10) for i in STEPS]
+    logs = {f"out/runs/{STAMP.format(0)}/{EVENTS}": content_of(logged)}
+    runs = runs_of(tmp_path, {**logs, "out/checkpoint-20/trainer_state.json": json.dumps(told).encode()})
+    assert len(runs) == 1
 
 
 def test_two_runs_of_one_seed_in_a_writers_own_folders_stay_two(tmp_path: Path) -> None:

@@ -305,3 +305,15 @@ def test_of_two_modules_of_one_optimizer_the_dropout_of_either_is_scaled(
         optimizer.step()
     assert arm.outcome.not_testable == {}
     assert sorted([body[0].p, head[0].p]) == [0.0, 0.25]
+
+
+def test_of_two_optimizers_the_dropout_of_the_second_ones_module_is_scaled(tmp_path: Path) -> None:
+    arm = Arm(Order(str(tmp_path), {"dropout_scale": 0.5}, epochs=1))
+    with wrapped(arm):
+        body, head = nn.Linear(2, 2), nn.Sequential(nn.Dropout(0.5), nn.Linear(2, 1))
+        both = [torch.optim.SGD(part.parameters(), lr=0.1) for part in (body, head)]
+        head(body(torch.ones(1, 2))).sum().backward()
+        for optimizer in both:
+            optimizer.step()
+    assert arm.outcome.not_testable == {}
+    assert head[0].p == 0.25
