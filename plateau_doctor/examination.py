@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from plateau_doctor import fix, places, readers, rule
 from plateau_doctor.diagnosis import Diagnosis, rank
 from plateau_doctor.facts import Facts, Logged, Value, known_facts
@@ -172,6 +174,7 @@ def analyze(
     )
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # what is not finite counts as unknown
 def examine(
     run: Run | Logged,
     rules: Sequence[Rule],

@@ -233,6 +233,7 @@ def _rank(tag: str, sizes: Mapping[str, int]) -> tuple[int, int, bool]:
     return extra, fine, sizes[tag] < FEWEST_POINTS
 
 
+@np.errstate(over="ignore", invalid="ignore")  # steps and values up to the largest there are
 def _curve(role: str, tag: str, rows: Rows) -> Curve:
     steps, values, epochs = (rows[name] for name in AXES)
     finite = np.isfinite(values)

@@ -6,11 +6,10 @@ The interval is a moderated t (Smyth 2004, doi:10.2202/1544-6115.1027): the vari
 prior, whose degrees of freedom and variance `benchmarks/seed_variance.py` measures on the corpus. Its error is spent
 over looks, after 2, 3, 5 and 8 seeds, by the power family of Kim and DeMets (1987, doi:10.1093/biomet/74.1.149), a
 quarter of it at the first, in increments that hold by the union bound whatever the looks have in common; and over the
-fixes by weighted
-Bonferroni: falling weights in the order in which they were asked for (the fallback procedure of Wiens 2003,
-doi:10.1002/pst.64), or a fifth of it in equal parts and the rest by the square of what speaks for each. So it does not
-matter which of them are followed up, nor in which order. What speaks for a fix is taken from the log and from the
-gradients of the first control, not from its score; that the two are independent where no fix helps is assumed.
+fixes by weighted Bonferroni: falling weights in the order in which they were asked for (the fallback procedure of Wiens
+2003, doi:10.1002/pst.64), or a fifth of it in equal parts and the rest by the square of what speaks for each. So it
+does not matter which of them are followed up, nor in which order. What speaks for a fix is taken from the log and from
+the gradients of the first control, not from its score; that the two are independent where no fix helps is assumed.
 """
 
 from __future__ import annotations

@@ -161,8 +161,8 @@ def carried_out(
         trials, verdicts = protocol_of(
             one, how, rules, plan, train, 1 if how.train is not None else runner.slots
         ).conduct(seen)
-    control = next(trial for trial in trials if trial.fix is None)
-    told, again = revised(one, control, how, rules, plan)
+    control = next((trial for trial in trials if trial.fix is None), None)
+    told, again = (one, plan) if control is None else revised(one, control, how, rules, plan)
     return with_trials(found, told, again, trials, verdicts, rules)
 
 

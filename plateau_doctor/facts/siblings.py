@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 
+import numpy as np
+
 from plateau_doctor.facts.logged import Logged
 from plateau_doctor.facts.loss import first_level, last_level, state_name
 from plateau_doctor.facts.needs import BESIDE
@@ -54,6 +56,7 @@ def _no_run() -> Run:
     return Run("", "", "", scalar_frame([]))
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def summary_of(logged: Logged) -> Summary:
     """Return what a run tells its siblings; a learning rate that was logged as a curve counts as a setting."""
     settings, rate = settings_of(logged.run), peak_rate(logged)

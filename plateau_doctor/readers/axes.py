@@ -136,9 +136,7 @@ def _end_to_end(parts: Sequence[np.ndarray]) -> np.ndarray:
     if isinstance(block, np.ndarray) and block.dtype == parts[0].dtype and block.flags.c_contiguous:
         first, size = block.ctypes.data, block.itemsize
         places = [(part.ctypes.data - first) // size for part in parts]
-        follow = all(
-            p + n == q for (p, n), q in zip(zip(places, counts, strict=True), places[1:], strict=False)
-        )
+        follow = places[1:] == [at + n for at, n in zip(places, counts, strict=True)][:-1]
         if follow and all(part.base is block and part.flags.c_contiguous for part in parts):
             found: np.ndarray = block.reshape(-1)[places[0] : places[0] + sum(counts)]
             return found

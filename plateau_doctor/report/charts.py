@@ -75,6 +75,7 @@ class Chart:
     points: int
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def curve_charts(logged: Logged, plateaus: Sequence[Plateau]) -> tuple[Chart, ...]:
     """Return a chart of the reward, of the losses and of the metrics, each where it was logged."""
     panels = PANELS if same_metrics(logged) else {**PANELS, **APART}

@@ -62,9 +62,12 @@ def other_axis(curve: Curve, axis: str) -> Other | None:
     finite = np.isfinite(curve.epochs).all() and np.isfinite(curve.steps).all()
     if not finite or np.ptp(curve.steps) <= 0 or np.array_equal(curve.epochs, curve.steps):
         return None
-    slope, start = np.polyfit(curve.steps, curve.epochs, 1)
-    off = np.abs(start + slope * curve.steps - curve.epochs).max()
-    if off > OFF_BY or slope <= 0 or np.ptp(curve.epochs) < 2 * OFF_BY:
+    first, width = float(curve.steps[0]), float(np.ptp(curve.steps))
+    across, start = np.polyfit((curve.steps - first) / width, curve.epochs, 1)
+    off = np.abs(start + across * (curve.steps - first) / width - curve.epochs).max()
+    slope = across / width
+    start -= slope * first
+    if off > OFF_BY or not 0 < slope < np.inf or np.ptp(curve.epochs) < 2 * OFF_BY:
         return None
     if axis == "step":
         return Other("epoch", float(start), float(slope))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from plateau_doctor.cli import _run
 from plateau_doctor.cli_verify import _progress
 from plateau_doctor.examination import load_fixes
 from plateau_doctor.fix import Change
+from plateau_doctor.runners import Ended, Job
+from plateau_doctor.runners.local import Local
 from plateau_doctor.trials.command import template
 from plateau_doctor.trials.order import Order
 from plateau_doctor.trials.plan import Budget, Plan
@@ -368,3 +371,22 @@ def test_by_a_command_too_one_of_dropout_and_decay_is_enough() -> None:
     assert base.filled(order)[2] == "0.16"
     neither = template("t --n {epochs} --to {logdir}", {"dropout": 0.8})
     assert "the command has no {" in neither.untestable(change)
+
+
+class LastFirst(Local):
+    """Runs the last job first, as one that is quicker ends first where several run."""
+
+    def run(self, jobs: Sequence[Job]) -> Generator[tuple[Job, Ended], None, None]:
+        yield from super().run(jobs[::-1])
+
+
+def test_a_treated_arm_that_crashes_before_any_control_has_ended_is_told(place: Path) -> None:
+    written(place, "if float(given['--clip']): raise ValueError('no clipping here')")
+    command = f"{sys.executable} -S train.py {PLACES} --clip {{clip_norm}}"
+    found = plateau_doctor.verify(
+        "logs", command=command, fixes=["clip_gradients"], seeds=1, runner=LastFirst((), 1)
+    )
+    (run,) = found.runs
+    assert [(one.fix, one.outcome) for one in run.trials] == [("clip_gradients", "crashed")]
+    assert [one.kind for one in run.verdicts] == ["failed"]
+    assert "no clipping here" in run.verdicts[0].why
